@@ -35,6 +35,5 @@ list(TRANSFORM xds_files REPLACE "(.*)\\.proto$" "${xds_dir}/gen/\\1.pb.cc" OUTP
 add_library(xds_api STATIC ${xds_sources})
 target_include_directories(xds_api SYSTEM PUBLIC ${xds_dir}/gen)
 target_link_libraries(xds_api PUBLIC protobuf::libprotobuf)
-# Generated code: warnings are not ours to mend; unity batches share the heavy headers.
+# Generated code: warnings are not ours to mend.
 target_compile_options(xds_api PRIVATE -w -O1)
-set_target_properties(xds_api PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 12)

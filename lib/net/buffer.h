@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// A contiguous byte queue whose memory is borrowed from a worker's pool only while bytes are in it.
+// Worker-local. An idle connection therefore holds no buffer memory at all.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+namespace meltemi::net {
+
+// Free list of equal blocks; one per worker. Keeps at most `kept_blocks_max` free blocks.
+class BlockPool final {
+ public:
+  static constexpr size_t kBlockBytes = 16 * 1024;
+  explicit BlockPool(size_t kept_blocks_max = 64) : kept_blocks_max_(kept_blocks_max) {}
+  ~BlockPool();
+  BlockPool(const BlockPool&) = delete;
+  BlockPool& operator=(const BlockPool&) = delete;
+
+  char* Take();
+  void Give(char* block);
+  size_t blocks_in_use() const { return in_use_; }
+
+ private:
+  const size_t kept_blocks_max_;
+  std::vector<char*> free_;
+  size_t in_use_ = 0;
+};
+
+// Bytes [begin, end) of one allocation: a pool block while they fit, a private larger one beyond
+// (a 60 KiB header block). Views into it stay valid until the next call that adds or removes bytes.
+class Buffer final {
+ public:
+  explicit Buffer(BlockPool& pool) : pool_(pool) {}
+  ~Buffer() { Clear(); }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+
+  std::string_view view() const { return {data_ + begin_, end_ - begin_}; }
+  char* mutable_data() { return data_ + begin_; }
+  size_t size() const { return end_ - begin_; }
+  bool empty() const { return begin_ == end_; }
+
+  void Append(std::string_view bytes);
+  // Room for at least `bytes` at the end; write there, then Commit what was written.
+  char* Reserve(size_t bytes);
+  size_t writable_bytes() const { return capacity_ - end_; }
+  void Commit(size_t bytes) { end_ += bytes; }
+  // Drops bytes from the front; an empty buffer gives its memory back.
+  void Consume(size_t bytes);
+  void Clear();
+
+ private:
+  BlockPool& pool_;
+  char* data_ = nullptr;
+  size_t begin_ = 0;
+  size_t end_ = 0;
+  size_t capacity_ = 0;
+};
+
+}  // namespace meltemi::net

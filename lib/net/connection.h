@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+// A connected byte stream on one loop: a socket, an optional record layer (TLS), an input and an
+// output buffer. Worker-local. The owner pulls: what it does not consume is not read further.
+//
+// Invariants:
+//  1. Reading stops while input() holds `input_bytes_max` or more; Consume + ResumeReading continues it.
+//  2. Everything appended to output() in a pass leaves in one write at the pass's end.
+//  3. Callbacks never run inside a call the owner makes (Append, Close …): only from the loop.
+//  4. OnClosed is the last callback and comes exactly once, unless the owner closes first (then never).
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include "lib/base/fd.h"
+#include "lib/net/address.h"
+#include "lib/net/buffer.h"
+#include "lib/runtime/loop.h"
+
+namespace meltemi::net {
+
+enum class IoState : uint8_t { kOk, kWouldBlock, kEnd, kError };
+struct IoResult {
+  IoState state;
+  size_t bytes;
+};
+
+// What a handshake learned of the peer; owned by the record layer.
+struct TlsPeer {
+  std::string_view alpn;         // negotiated protocol, "" when none
+  std::string_view server_name;  // SNI, server side
+  std::string_view version;      // "TLSv1.3"
+  std::string_view cipher;
+  // Peer's leaf certificate (DER), and its SANs; empty when the peer showed none.
+  std::string_view certificate_der;
+  std::string_view uri_san;  // first URI SAN: the SPIFFE identity
+  std::string_view dns_san;
+  std::string_view subject;
+  bool resumed = false;
+};
+
+// Between socket and buffers; absent for plain text. lib/tls implements it.
+class RecordLayer {
+ public:
+  virtual ~RecordLayer() = default;
+  // Drives the handshake; kOk = done, kWouldBlock = wait for readiness.
+  virtual IoState Handshake(int fd) = 0;
+  virtual IoResult Read(int fd, char* to, size_t bytes) = 0;
+  virtual IoResult Write(int fd, std::string_view bytes) = 0;
+  // True while encrypted bytes wait for the socket.
+  virtual bool has_pending_output() const = 0;
+  // Sends close_notify; best effort.
+  virtual void ShutdownWrite(int fd) = 0;
+  virtual const TlsPeer& peer() const = 0;
+  // Why the handshake or a record failed, in a few words; static or owned by the layer.
+  virtual std::string_view failure() const = 0;
+};
+
+enum class CloseReason : uint8_t {
+  kRemoteEnd,      // orderly end from the peer, both halves done
+  kReset,          // RST or a socket error
+  kConnectFailed,  // refused, unreachable
+  kConnectTimeout,
+  kTlsFailed,
+  kLocal,
+};
+
+class ConnectionCallbacks {
+ public:
+  // Connected, and the handshake done where there is a record layer. Not called for accepted plain sockets.
+  virtual void OnConnected() {}
+  // New bytes in input(), or the peer ended its half (input_ended()).
+  virtual void OnInput() = 0;
+  // output() went from at least the high watermark to the low one: the owner may add more.
+  virtual void OnOutputDrained() {}
+  virtual void OnClosed(CloseReason reason) = 0;
+
+ protected:
+  ~ConnectionCallbacks() = default;
+};
+
+struct ConnectionLimits {
+  size_t input_bytes_max = BlockPool::kBlockBytes;
+  size_t output_bytes_high = 64 * 1024;  // owner should stop adding at this size
+  size_t output_bytes_low = 16 * 1024;
+};
+
+class Connection final : private runtime::FdHandler, private runtime::Deferred {
+ public:
+  // Takes over a connected (or accepted) socket, non-blocking. `prefix` = bytes already read from it
+  // (by an inspector); they are delivered, or handed to the record layer, first.
+  Connection(runtime::Loop& loop, BlockPool& pool, Fd socket, std::unique_ptr<RecordLayer> records,
+             ConnectionLimits limits = {}, std::string_view prefix = {});
+  // Starts a connect. `from` binds the source address when set.
+  static std::unique_ptr<Connection> Connect(runtime::Loop& loop, BlockPool& pool, Fd socket,
+                                             const Address& to, Duration timeout,
+                                             std::unique_ptr<RecordLayer> records,
+                                             ConnectionLimits limits = {});
+  ~Connection() override;  // closes at once, dropping what was not sent
+
+  // The owner; set right after construction. Reading begins then.
+  void SetCallbacks(ConnectionCallbacks* callbacks);
+
+  Buffer& input() { return input_; }
+  bool input_ended() const { return input_ended_; }
+  // After Consume made room; also to ask again when a full input held less than the owner needs.
+  void ResumeReading();
+  // Lets input grow to `bytes` (one message head larger than a block).
+  void set_input_bytes_max(size_t bytes) { limits_.input_bytes_max = bytes; }
+
+  Buffer& output() { return output_; }
+  // Sends output() at the end of this pass. Call after appending.
+  void Flush();
+  // Sends now what can be sent; for the last bytes before a descriptor hand-over.
+  void FlushNow();
+  bool is_output_full() const { return output_.size() >= limits_.output_bytes_high; }
+  // Half-close after what is in output() has gone.
+  void EndOutput();
+  // Sends what is in output(), ends it, reads and drops until the peer ends or `linger` passes, then
+  // calls OnClosed(kLocal). For a reply followed by a close that must not turn into a reset.
+  void CloseAfterFlush(Duration linger);
+  void Close();  // at once; no further callback
+
+  bool is_connected() const { return state_ == State::kOpen; }
+  const TlsPeer* tls_peer() const { return records_ ? &records_->peer() : nullptr; }
+  std::string_view tls_failure() const { return records_ ? records_->failure() : ""; }
+  const Address& remote_address() const { return remote_; }
+  const Address& local_address() const { return local_; }
+  runtime::Loop& loop() { return loop_; }
+  int fd() const { return socket_.get(); }
+  uint64_t bytes_received() const { return bytes_received_; }
+  uint64_t bytes_sent() const { return bytes_sent_; }
+
+ private:
+  enum class State : uint8_t { kConnecting, kHandshaking, kOpen, kClosing, kClosed };
+  void OnReady(runtime::Ready ready) override;
+  void RunDeferred() override;
+
+  // The implementer may add private members and methods below this line.
+  runtime::Loop& loop_;
+  BlockPool& pool_;
+  Fd socket_;
+  std::unique_ptr<RecordLayer> records_;
+  ConnectionLimits limits_;
+  ConnectionCallbacks* callbacks_ = nullptr;
+  Buffer input_;
+  Buffer output_;
+  Address remote_;
+  Address local_;
+  State state_ = State::kOpen;
+  bool input_ended_ = false;
+  uint64_t bytes_received_ = 0;
+  uint64_t bytes_sent_ = 0;
+};
+
+}  // namespace meltemi::net

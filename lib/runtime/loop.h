@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// The event loop: readiness of descriptors, timers, work posted from other threads, and a flush point.
+//
+// Owned by the thread that calls Run(); everything but Post() and Stop() belongs to that thread.
+// One pass = wait once, dispatch every ready descriptor, run posted work, run due timers, run what was
+// deferred. Invariants:
+//  1. Descriptors are watched edge-triggered, for both directions, by one epoll_ctl for their lifetime.
+//  2. After Unwatch(fd) its handler gets no event, not even one already fetched in this pass.
+//  3. Deferred work runs after all events of the pass: a connection that got ten writes sends once.
+//  4. Now() is read once per pass.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "absl/functional/any_invocable.h"
+#include "lib/base/clock.h"
+#include "lib/base/status.h"
+
+namespace meltemi::runtime {
+
+struct Ready {
+  bool readable : 1;
+  bool writable : 1;
+  bool hung_up : 1;  // peer closed its half or the socket failed; read to learn which
+};
+
+class FdHandler {
+ public:
+  virtual void OnReady(Ready ready) = 0;
+
+ protected:
+  ~FdHandler() = default;
+};
+
+// Intrusive entry of the loop's end-of-pass list; removes itself on destruction.
+class Deferred {
+ public:
+  Deferred() = default;
+  Deferred(const Deferred&) = delete;
+  Deferred& operator=(const Deferred&) = delete;
+  bool is_deferred() const { return next_ != nullptr; }
+
+ protected:
+  virtual ~Deferred() { Unlink(); }
+  virtual void RunDeferred() = 0;
+
+ private:
+  friend class Loop;
+  void Unlink() {
+    if (next_ == nullptr) return;
+    previous_->next_ = next_;
+    next_->previous_ = previous_;
+    next_ = previous_ = nullptr;
+  }
+  Deferred* next_ = nullptr;
+  Deferred* previous_ = nullptr;
+};
+
+class Timer;
+
+class Loop {
+ public:
+  static StatusOr<std::unique_ptr<Loop>> Create();
+  virtual ~Loop() = default;
+
+  virtual Status Watch(int fd, FdHandler* handler) = 0;
+  virtual void Unwatch(int fd, FdHandler* handler) = 0;
+
+  // Runs passes until Stop().
+  virtual void Run() = 0;
+  // One pass that waits `wait_max` at most; for tests and for loops driven by hand.
+  virtual void RunOnce(Duration wait_max) = 0;
+  // Thread-safe. Run() returns after the present pass.
+  virtual void Stop() = 0;
+  // Thread-safe. Runs `work` on the loop's thread, in order of posting.
+  virtual void Post(absl::AnyInvocable<void()> work) = 0;
+
+  // Queues `work` for the end of this pass; a second call before it ran changes nothing.
+  virtual void Defer(Deferred* work) = 0;
+  // Frees `object` at the end of this pass: for objects that end inside their own callback.
+  virtual void DeferDelete(std::shared_ptr<void> object) = 0;
+
+  virtual MonotonicTime Now() const = 0;
+
+ private:
+  friend class Timer;
+  virtual void Arm(Timer* timer) = 0;
+  virtual void Disarm(Timer* timer) = 0;
+};
+
+// A one-shot timer on a loop; O(1) to arm, re-arm and disarm, no allocation. Resolution: 1 ms, never early.
+// Destroying it disarms it. The callback may re-arm or destroy the timer.
+class Timer final {
+ public:
+  Timer(Loop& loop, absl::AnyInvocable<void()> callback)
+      : loop_(loop), callback_(std::move(callback)) {}
+  ~Timer() { Disarm(); }
+  Timer(const Timer&) = delete;
+  Timer& operator=(const Timer&) = delete;
+
+  void Arm(Duration after) {
+    deadline_ = loop_.Now() + after;
+    loop_.Arm(this);
+  }
+  void Disarm() {
+    if (is_armed()) loop_.Disarm(this);
+  }
+  bool is_armed() const { return slot_ >= 0; }
+  MonotonicTime deadline() const { return deadline_; }
+
+ private:
+  friend class EpollLoop;
+  friend class TimerWheel;
+  Loop& loop_;
+  absl::AnyInvocable<void()> callback_;
+  MonotonicTime deadline_{};
+  Timer* next_ = nullptr;
+  Timer* previous_ = nullptr;
+  int32_t slot_ = -1;  // -1 = not armed
+};
+
+}  // namespace meltemi::runtime
