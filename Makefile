@@ -1,0 +1,47 @@
+# make demo    installs what is missing, builds, starts Bookinfo in a mesh and shows it working
+# make test    installs what is missing, builds, runs every test
+# make build   leaves the programs in build/release/bin
+# make bench   prints the figures of docs/performance.md, beside HAProxy and Envoy
+.PHONY: demo test build deps unit asan e2e bench fmt gcc clean
+.DEFAULT_GOAL := build
+jobs := $(shell nproc)
+
+build:
+	@tools/deps.sh build
+	@tools/build.sh release
+
+demo: build
+	@tools/demo.sh
+
+deps:
+	@tools/deps.sh
+
+unit: deps
+	@tools/build.sh release
+	@tools/build.sh release unit_tests
+	@ctest --test-dir build/release --output-on-failure -j$(jobs) --timeout 300
+
+# The unit tests again with AddressSanitizer and UndefinedBehaviorSanitizer.
+asan: deps
+	@tools/build.sh asan unit_tests
+	@UBSAN_OPTIONS=print_stacktrace=1 ctest --test-dir build/asan --output-on-failure -j$(jobs) --timeout 600
+
+e2e: deps
+	@tools/build.sh release
+	@build/deps/python/bin/pytest -q tests
+
+test: unit e2e asan
+	@echo "all tests passed"
+
+gcc: deps
+	@tools/build.sh gcc
+
+bench: deps
+	@tools/build.sh release
+	@bench/run.sh
+
+fmt:
+	@git ls-files '*.h' '*.cc' | xargs clang-format-19 -i
+
+clean:
+	@rm -rf build/release build/debug build/asan build/tsan build/gcc
