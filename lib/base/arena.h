@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A bump allocator for what lives as long as one stream: header text, rewritten paths, small records.
-// Worker-local. Reset() keeps the first chunk, so a recycled arena does not touch the heap.
+// A bump allocator for what lives as long as one stream: header text, rewritten paths, small
+// records. Worker-local. Reset() keeps the first chunk, so a recycled arena does not touch the
+// heap.
 #pragma once
 
 #include <cstddef>

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one error style of set-up and control paths: absl::Status and absl::StatusOr, with two macros.
-// Per-request paths use small enums instead (http/stream_error.h): building a Status allocates.
+// The one error style of set-up and control paths: absl::Status and absl::StatusOr, with two
+// macros. Per-request paths use small enums instead (http/stream_error.h): building a Status
+// allocates.
 #pragma once
+
+#include <string>
+#include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -14,15 +18,21 @@ using absl::StatusOr;
 // Returns `status` with `context` put before its message ("reading /x: no such file").
 inline Status WithContext(const Status& status, std::string_view context) {
   if (status.ok()) return status;
-  std::string message(context);
-  message.append(": ").append(status.message());
-  return Status(status.code(), message);
+  return Status(status.code(), std::string(context) + ": " + std::string(status.message()));
+}
+
+// Debian's abseil has a string_view of its own: these cross the border without a copy.
+inline absl::string_view ToAbsl(std::string_view text) {
+  return {text.data(), text.size()};
+}
+inline std::string_view Message(const Status& status) {
+  return {status.message().data(), status.message().size()};
 }
 
 }  // namespace meltemi
 
-#define MELTEMI_RETURN_IF_ERROR(expression)                          \
-  do {                                                               \
+#define MELTEMI_RETURN_IF_ERROR(expression)                                   \
+  do {                                                                        \
     if (::absl::Status status_ = (expression); !status_.ok()) return status_; \
   } while (false)
 

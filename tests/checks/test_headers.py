@@ -19,9 +19,11 @@ def compile_flags():
         if entry["file"].startswith(str(ROOT / "build")):
             continue
         words = shlex.split(entry["command"])
-        kept = [w for i, w in enumerate(words) if w.startswith(("-I", "-D", "-std")) or words[i - 1] == "-isystem" or w == "-isystem"]
-        for flag in zip(kept, kept[1:] + [""]):
-            flags[flag[0] + " " + flag[1] if flag[0] == "-isystem" else flag[0]] = None
+        for at, word in enumerate(words):
+            if word == "-isystem":
+                flags[f"-isystem {words[at + 1]}"] = None
+            elif word.startswith(("-I", "-D", "-std")):
+                flags[word] = None
     return [word for flag in flags for word in flag.split() if word]
 
 
