@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One command of the command line: a constant descriptor at the foot of the one file that implements it,
-// and a line in commands.cc. Help text and parsing derive from it.
+// One command of the command line: a constant descriptor at the foot of the one file that
+// implements it, and a line in commands.cc. Help text and parsing derive from it.
 #pragma once
 
 #include <CLI/CLI.hpp>
