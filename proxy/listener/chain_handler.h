@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a filter chain does with a connection that matched it: HTTP (proxy/http) or TCP
+// (tcp_proxy.h). A ChainHandler is compiled once per filter chain, immutable, part of the snapshot,
+// shared by all workers, and outlives every ActiveConnection it made. ActiveConnection is
+// worker-local.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "lib/base/status.h"
+#include "lib/net/address.h"
+#include "lib/net/connection.h"
+
+namespace meltemi::proxy {
+
+class ClusterNames;
+class RouteNames;
+class Worker;
+
+enum class Direction : uint8_t { kUnspecified, kInbound, kOutbound };
+
+// What is known of a connection before its first byte is interpreted. The views are those of the
+// filter chain, and live as long as the handler.
+struct AcceptedConnection {
+  std::unique_ptr<net::Connection> connection;
+  net::Address original_destination;  // SO_ORIGINAL_DST, or the local address
+  std::string_view listener_name;
+  std::string_view filter_chain_name;
+  std::string_view stat_prefix;
+  Direction direction = Direction::kUnspecified;
+  bool is_tls = false;             // terminated here
+  std::string server_name;         // SNI, seen by tls_inspector or the handshake; "" when none
+  std::string transport_protocol;  // "tls", "raw_buffer" or "" when not detected
+  // First detected application protocol: ALPN of the handshake or the inspector ("h2", "http/1.1",
+  // "http/1.0", "h2c", "istio" …); "" when not detected.
+  std::string application_protocol;
+};
+
+// One connection under way. Destroying it closes the connection at once.
+class ActiveConnection {
+ public:
+  virtual ~ActiveConnection() = default;
+  // Its listener or filter chain is going: finish what is under way, invite the peer to leave
+  // (GOAWAY, connection: close). TCP has nothing to say and goes on until the drain deadline.
+  virtual void Drain() = 0;
+};
+
+class ChainHandler {
+ public:
+  virtual ~ChainHandler() = default;
+  // Takes the connection over: sets its callbacks, so that reading begins. When it is over the
+  // ActiveConnection calls worker.End(*this). Never calls End inside Accept; nullptr = refused,
+  // closed.
+  virtual std::unique_ptr<ActiveConnection> Accept(Worker& worker,
+                                                   AcceptedConnection accepted) const = 0;
+};
+
+// What a compiler of chains may ask while it compiles; control thread only. Names are interned, so
+// a route may name a cluster that is not there yet (the request is answered 503, NC).
+struct ChainContext {
+  ClusterNames& clusters;
+  RouteNames& routes;  // RDS names the chain needs become warm conditions of its listener
+  std::string listener_name;
+  Direction direction = Direction::kUnspecified;
+  bool is_tls = false;
+};
+
+// Compilers of network filters by type URL; each takes the serialized message of the filter's
+// typed_config. proxy/http registers HttpConnectionManager, proxy/listener TcpProxy.
+using ChainCompiler = std::function<StatusOr<std::shared_ptr<const ChainHandler>>(
+    std::string_view serialized, const ChainContext& context)>;
+
+}  // namespace meltemi::proxy
