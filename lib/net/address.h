@@ -15,7 +15,7 @@ namespace meltemi::net {
 
 class Address final {
  public:
-  Address() = default;  // AF_UNSPEC
+  Address() = default;                                                   // AF_UNSPEC
   static StatusOr<Address> ParseIp(std::string_view ip, uint16_t port);  // "10.0.0.1", "::1"
   static StatusOr<Address> Parse(std::string_view text);  // "1.2.3.4:80", "[::1]:80", "unix:/path"
   static StatusOr<Address> Unix(std::string_view path);

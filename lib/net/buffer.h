@@ -4,31 +4,13 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
-#include <memory>
 #include <string_view>
-#include <vector>
+
+#include "lib/runtime/block_pool.h"
 
 namespace meltemi::net {
 
-// Free list of equal blocks; one per worker. Keeps at most `kept_blocks_max` free blocks.
-class BlockPool final {
- public:
-  static constexpr size_t kBlockBytes = 16 * 1024;
-  explicit BlockPool(size_t kept_blocks_max = 64) : kept_blocks_max_(kept_blocks_max) {}
-  ~BlockPool();
-  BlockPool(const BlockPool&) = delete;
-  BlockPool& operator=(const BlockPool&) = delete;
-
-  char* Take();
-  void Give(char* block);
-  size_t blocks_in_use() const { return in_use_; }
-
- private:
-  const size_t kept_blocks_max_;
-  std::vector<char*> free_;
-  size_t in_use_ = 0;
-};
+using BlockPool = runtime::BlockPool;
 
 // Bytes [begin, end) of one allocation: a pool block while they fit, a private larger one beyond
 // (a 60 KiB header block). Views into it stay valid until the next call that adds or removes bytes.

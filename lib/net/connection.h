@@ -3,10 +3,12 @@
 // output buffer. Worker-local. The owner pulls: what it does not consume is not read further.
 //
 // Invariants:
-//  1. Reading stops while input() holds `input_bytes_max` or more; Consume + ResumeReading continues it.
+//  1. Reading stops while input() holds `input_bytes_max` or more; Consume + ResumeReading
+//  continues it.
 //  2. Everything appended to output() in a pass leaves in one write at the pass's end.
 //  3. Callbacks never run inside a call the owner makes (Append, Close …): only from the loop.
-//  4. OnClosed is the last callback and comes exactly once, unless the owner closes first (then never).
+//  4. OnClosed is the last callback and comes exactly once, unless the owner closes first (then
+//  never).
 #pragma once
 
 #include <memory>
@@ -68,7 +70,8 @@ enum class CloseReason : uint8_t {
 
 class ConnectionCallbacks {
  public:
-  // Connected, and the handshake done where there is a record layer. Not called for accepted plain sockets.
+  // Connected, and the handshake done where there is a record layer. Not called for accepted plain
+  // sockets.
   virtual void OnConnected() {}
   // New bytes in input(), or the peer ended its half (input_ended()).
   virtual void OnInput() = 0;
@@ -88,8 +91,8 @@ struct ConnectionLimits {
 
 class Connection final : private runtime::FdHandler, private runtime::Deferred {
  public:
-  // Takes over a connected (or accepted) socket, non-blocking. `prefix` = bytes already read from it
-  // (by an inspector); they are delivered, or handed to the record layer, first.
+  // Takes over a connected (or accepted) socket, non-blocking. `prefix` = bytes already read from
+  // it (by an inspector); they are delivered, or handed to the record layer, first.
   Connection(runtime::Loop& loop, BlockPool& pool, Fd socket, std::unique_ptr<RecordLayer> records,
              ConnectionLimits limits = {}, std::string_view prefix = {});
   // Starts a connect. `from` binds the source address when set.
@@ -117,8 +120,8 @@ class Connection final : private runtime::FdHandler, private runtime::Deferred {
   bool is_output_full() const { return output_.size() >= limits_.output_bytes_high; }
   // Half-close after what is in output() has gone.
   void EndOutput();
-  // Sends what is in output(), ends it, reads and drops until the peer ends or `linger` passes, then
-  // calls OnClosed(kLocal). For a reply followed by a close that must not turn into a reset.
+  // Sends what is in output(), ends it, reads and drops until the peer ends or `linger` passes,
+  // then calls OnClosed(kLocal). For a reply followed by a close that must not turn into a reset.
   void CloseAfterFlush(Duration linger);
   void Close();  // at once; no further callback
 

@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// The event loop: readiness of descriptors, timers, work posted from other threads, and a flush point.
+// The event loop: readiness of descriptors, timers, work posted from other threads, and a flush
+// point.
 //
 // Owned by the thread that calls Run(); everything but Post() and Stop() belongs to that thread.
-// One pass = wait once, dispatch every ready descriptor, run posted work, run due timers, run what was
-// deferred. Invariants:
-//  1. Descriptors are watched edge-triggered, for both directions, by one epoll_ctl for their lifetime.
+// One pass = wait once, dispatch every ready descriptor, run posted work, run due timers, run what
+// was deferred. Invariants:
+//  1. Descriptors are watched edge-triggered, for both directions, by one epoll_ctl for their
+//  lifetime.
 //  2. After Unwatch(fd) its handler gets no event, not even one already fetched in this pass.
 //  3. Deferred work runs after all events of the pass: a connection that got ten writes sends once.
 //  4. Now() is read once per pass.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 #include "absl/functional/any_invocable.h"
 #include "lib/base/clock.h"
@@ -47,6 +51,7 @@ class Deferred {
 
  private:
   friend class Loop;
+  friend class EpollLoop;
   void Unlink() {
     if (next_ == nullptr) return;
     previous_->next_ = next_;
@@ -89,18 +94,21 @@ class Loop {
   virtual void Disarm(Timer* timer) = 0;
 };
 
-// A one-shot timer on a loop; O(1) to arm, re-arm and disarm, no allocation. Resolution: 1 ms, never early.
-// Destroying it disarms it. The callback may re-arm or destroy the timer.
+// A one-shot timer on a loop; O(1) to arm, re-arm and disarm, no allocation. Resolution: 1 ms,
+// never early. Destroying it disarms it. The callback may re-arm or destroy the timer.
 class Timer final {
  public:
   Timer(Loop& loop, absl::AnyInvocable<void()> callback)
       : loop_(loop), callback_(std::move(callback)) {}
-  ~Timer() { Disarm(); }
+  ~Timer() {
+    Disarm();
+    if (destroyed_ != nullptr) *destroyed_ = true;
+  }
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
 
   void Arm(Duration after) {
-    deadline_ = loop_.Now() + after;
+    deadline_ = loop_.Now() + std::clamp(after, Duration::zero(), kAfterMax);
     loop_.Arm(this);
   }
   void Disarm() {
@@ -112,12 +120,14 @@ class Timer final {
  private:
   friend class EpollLoop;
   friend class TimerWheel;
+  static constexpr Duration kAfterMax = std::chrono::hours(24 * 3650);
   Loop& loop_;
   absl::AnyInvocable<void()> callback_;
   MonotonicTime deadline_{};
   Timer* next_ = nullptr;
   Timer* previous_ = nullptr;
-  int32_t slot_ = -1;  // -1 = not armed
+  int32_t slot_ = -1;          // -1 = not armed
+  bool* destroyed_ = nullptr;  // set while the callback runs, which may destroy the timer
 };
 
 }  // namespace meltemi::runtime

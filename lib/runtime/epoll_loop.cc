@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/runtime/epoll_loop.h"
+
+#include <fmt/format.h>
+#include <sys/eventfd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <limits>
+
+#include "lib/base/check.h"
+
+namespace meltemi::runtime {
+
+StatusOr<std::unique_ptr<Loop>> Loop::Create() {
+  Fd epoll(epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll.valid()) return absl::ErrnoToStatus(errno, "epoll_create1");
+  Fd wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!wake.valid()) return absl::ErrnoToStatus(errno, "eventfd");
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLET;
+  event.data.u64 = ~uint64_t{0};
+  if (epoll_ctl(epoll.get(), EPOLL_CTL_ADD, wake.get(), &event) != 0) {
+    return absl::ErrnoToStatus(errno, "epoll_ctl");
+  }
+  return std::make_unique<EpollLoop>(std::move(epoll), std::move(wake));
+}
+
+EpollLoop::EpollLoop(Fd epoll, Fd wake)
+    : epoll_(std::move(epoll)),
+      wake_(std::move(wake)),
+      now_(RealClock().Monotonic()),
+      timers_(now_) {
+  deferred_.next_ = deferred_.previous_ = &deferred_;
+}
+
+EpollLoop::~EpollLoop() {
+  // Work may own objects with timers, deferred entries or watched descriptors of this loop: end it
+  // while the loop's parts still stand.
+  RunDeferredWork();
+  {
+    std::lock_guard lock(mutex_);
+    running_.swap(posted_);
+  }
+  running_.clear();
+  while (deferred_.next_ != &deferred_) deferred_.next_->Unlink();
+  deleted_.clear();
+}
+
+Status EpollLoop::Watch(int fd, FdHandler* handler) {
+  if (fd < 0) return absl::InvalidArgumentError("cannot watch a closed descriptor");
+  if (static_cast<size_t>(fd) >= watched_.size()) watched_.resize(fd + 1 + fd / 2);
+  Watched& entry = watched_[fd];
+  MELTEMI_CHECK(entry.handler == nullptr);
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+  event.data.u64 = uint64_t{++entry.generation} << 32 | static_cast<uint32_t>(fd);
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
+    const int error = errno;
+    return absl::ErrnoToStatus(error, ToAbsl(fmt::format("watching descriptor {}", fd)));
+  }
+  entry.handler = handler;
+  return absl::OkStatus();
+}
+
+void EpollLoop::Unwatch(int fd, FdHandler* handler) {
+  if (fd < 0 || static_cast<size_t>(fd) >= watched_.size()) return;
+  Watched& entry = watched_[fd];
+  if (entry.handler != handler) return;
+  entry.handler = nullptr;
+  ++entry.generation;
+  epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+}
+
+void EpollLoop::Run() {
+  while (!stopped_.load(std::memory_order_acquire)) RunOnce(Duration::max());
+  stopped_.store(false, std::memory_order_relaxed);
+}
+
+int EpollLoop::WaitMilliseconds(Duration wait_max) const {
+  Duration wait = wait_max;
+  if (!timers_.empty()) {
+    // The clock, not now_: the pass took time of its own.
+    wait = std::min(wait, timers_.NextWake() - RealClock().Monotonic());
+  } else if (wait_max == Duration::max()) {
+    return -1;
+  }
+  if (wait <= Duration::zero()) return 0;
+  constexpr Duration kMillisecond = std::chrono::milliseconds(1);
+  const auto milliseconds = wait / kMillisecond + (wait % kMillisecond != Duration::zero());
+  return static_cast<int>(std::min<int64_t>(milliseconds, std::numeric_limits<int>::max()));
+}
+
+void EpollLoop::RunOnce(Duration wait_max) {
+  const int count =
+      epoll_wait(epoll_.get(), events_.data(), kEventsMax, WaitMilliseconds(wait_max));
+  now_ = RealClock().Monotonic();
+  bool is_woken = false;
+  for (int i = 0; i < count; ++i) {
+    if (events_[i].data.u64 == kWakeData) {
+      is_woken = true;
+    } else {
+      Dispatch(events_[i]);
+    }
+  }
+  if (is_woken) RunPosted();
+  timers_.Advance(now_);
+  RunDeferredWork();
+}
+
+void EpollLoop::Dispatch(const epoll_event& event) {
+  const auto fd = static_cast<uint32_t>(event.data.u64);
+  const Watched& entry = watched_[fd];
+  if (entry.handler == nullptr || entry.generation != event.data.u64 >> 32) return;
+  Ready ready;
+  ready.readable = (event.events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+  ready.writable = (event.events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
+  ready.hung_up = (event.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+  entry.handler->OnReady(ready);
+}
+
+void EpollLoop::RunPosted() {
+  {
+    std::lock_guard lock(mutex_);
+    running_.swap(posted_);
+  }
+  for (auto& work : running_) {
+    work();
+    work = nullptr;
+  }
+  running_.clear();
+}
+
+void EpollLoop::RunDeferredWork() {
+  while (deferred_.next_ != &deferred_ || !deleted_.empty()) {
+    while (deferred_.next_ != &deferred_) {
+      Deferred* work = deferred_.next_;
+      work->Unlink();
+      work->RunDeferred();
+    }
+    // One at a time: a destructor may defer more.
+    while (!deleted_.empty()) {
+      const std::shared_ptr<void> object = std::move(deleted_.back());
+      deleted_.pop_back();
+    }
+  }
+}
+
+void EpollLoop::Wake() {
+  const uint64_t one = 1;
+  [[maybe_unused]] const ssize_t written = write(wake_.get(), &one, sizeof one);
+}
+
+void EpollLoop::Stop() {
+  stopped_.store(true, std::memory_order_release);
+  Wake();
+}
+
+void EpollLoop::Post(absl::AnyInvocable<void()> work) {
+  bool was_empty;
+  {
+    std::lock_guard lock(mutex_);
+    was_empty = posted_.empty();
+    posted_.push_back(std::move(work));
+  }
+  if (was_empty) Wake();
+}
+
+void EpollLoop::Defer(Deferred* work) {
+  if (work->is_deferred()) return;
+  work->previous_ = deferred_.previous_;
+  work->next_ = &deferred_;
+  deferred_.previous_->next_ = work;
+  deferred_.previous_ = work;
+}
+
+void EpollLoop::DeferDelete(std::shared_ptr<void> object) {
+  deleted_.push_back(std::move(object));
+}
+
+}  // namespace meltemi::runtime
