@@ -48,6 +48,8 @@ class RecordLayer {
   virtual ~RecordLayer() = default;
   // Drives the handshake; kOk = done, kWouldBlock = wait for readiness.
   virtual IoState Handshake(int fd) = 0;
+  // Ciphertext already read from the socket by an inspector; comes before the first Handshake.
+  virtual void AddPrefix(std::string_view bytes) = 0;
   virtual IoResult Read(int fd, char* to, size_t bytes) = 0;
   virtual IoResult Write(int fd, std::string_view bytes) = 0;
   // True while encrypted bytes wait for the socket.
@@ -128,8 +130,8 @@ class Connection final : private runtime::FdHandler, private runtime::Deferred {
   bool is_connected() const { return state_ == State::kOpen; }
   const TlsPeer* tls_peer() const { return records_ ? &records_->peer() : nullptr; }
   std::string_view tls_failure() const { return records_ ? records_->failure() : ""; }
-  const Address& remote_address() const { return remote_; }
-  const Address& local_address() const { return local_; }
+  const Address& remote_address() const;  // asked of the kernel once, at the first call
+  const Address& local_address() const;
   runtime::Loop& loop() { return loop_; }
   int fd() const { return socket_.get(); }
   uint64_t bytes_received() const { return bytes_received_; }
@@ -140,21 +142,57 @@ class Connection final : private runtime::FdHandler, private runtime::Deferred {
   void OnReady(runtime::Ready ready) override;
   void RunDeferred() override;
 
-  // The implementer may add private members and methods below this line.
+  static constexpr int kReadsPerTurn = 8;
+
+  void Start();
+  void ConnectNow(const Address& to);
+  void FinishConnect();
+  void Handshake();
+  void Open();
+  // Reads and tells the owner, until the socket is empty, the input full or the turn over.
+  void ReadInput();
+  IoResult ReadOnce(char* to, size_t bytes);
+  void DropInput();
+  // False when the connection ended (and `this` may be gone).
+  bool DeliverInput();
+  bool FlushOutput();
+  void WriteOutput();
+  bool FinishOutput();
+  bool has_output_left() const;
+  void DeferFailure(CloseReason reason);
+  void Fail(CloseReason reason);
+  void Detach();
+  void ArmTimer(Duration after);
+  void OnTimer();
+  template <typename Function>
+  bool Tell(Function function);
+
   runtime::Loop& loop_;
-  BlockPool& pool_;
   Fd socket_;
   std::unique_ptr<RecordLayer> records_;
   ConnectionLimits limits_;
   ConnectionCallbacks* callbacks_ = nullptr;
   Buffer input_;
   Buffer output_;
-  Address remote_;
-  Address local_;
-  State state_ = State::kOpen;
-  bool input_ended_ = false;
+  mutable Address remote_;
+  mutable Address local_;
+  std::unique_ptr<runtime::Timer> timer_;  // connect timeout, then linger
+  Duration connect_timeout_{};
+  bool* destroyed_ = nullptr;  // set while a callback runs
   uint64_t bytes_received_ = 0;
   uint64_t bytes_sent_ = 0;
+  State state_ = State::kOpen;
+  std::optional<CloseReason> failure_;  // found inside a call of the owner, told at the pass's end
+  bool input_ended_ = false;
+  bool has_new_input_ : 1 = false;  // in input_, not told to the owner yet
+  bool wants_read_ : 1 = false;
+  bool is_started_ : 1 = false;
+  bool can_read_ : 1 = false;
+  bool can_write_ : 1 = false;
+  bool is_hung_up_ : 1 = false;
+  bool was_output_full_ : 1 = false;
+  bool wants_end_ : 1 = false;
+  bool output_ended_ : 1 = false;
 };
 
 }  // namespace meltemi::net

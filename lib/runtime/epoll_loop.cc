@@ -12,6 +12,17 @@
 
 namespace meltemi::runtime {
 
+namespace {
+
+epoll_event EventFor(int fd, uint32_t generation) {
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+  event.data.u64 = uint64_t{generation} << 32 | static_cast<uint32_t>(fd);
+  return event;
+}
+
+}  // namespace
+
 StatusOr<std::unique_ptr<Loop>> Loop::Create() {
   Fd epoll(epoll_create1(EPOLL_CLOEXEC));
   if (!epoll.valid()) return absl::ErrnoToStatus(errno, "epoll_create1");
@@ -52,9 +63,7 @@ Status EpollLoop::Watch(int fd, FdHandler* handler) {
   if (static_cast<size_t>(fd) >= watched_.size()) watched_.resize(fd + 1 + fd / 2);
   Watched& entry = watched_[fd];
   MELTEMI_CHECK(entry.handler == nullptr);
-  epoll_event event{};
-  event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
-  event.data.u64 = uint64_t{++entry.generation} << 32 | static_cast<uint32_t>(fd);
+  epoll_event event = EventFor(fd, ++entry.generation);
   if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
     const int error = errno;
     return absl::ErrnoToStatus(error, ToAbsl(fmt::format("watching descriptor {}", fd)));
@@ -70,6 +79,14 @@ void EpollLoop::Unwatch(int fd, FdHandler* handler) {
   entry.handler = nullptr;
   ++entry.generation;
   epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+}
+
+void EpollLoop::Rearm(int fd, FdHandler* handler) {
+  if (fd < 0 || static_cast<size_t>(fd) >= watched_.size()) return;
+  const Watched& entry = watched_[fd];
+  if (entry.handler != handler) return;
+  epoll_event event = EventFor(fd, entry.generation);
+  epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event);
 }
 
 void EpollLoop::Run() {

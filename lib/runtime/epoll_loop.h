@@ -25,6 +25,7 @@ class EpollLoop final : public Loop {
 
   Status Watch(int fd, FdHandler* handler) override;
   void Unwatch(int fd, FdHandler* handler) override;
+  void Rearm(int fd, FdHandler* handler) override;
   void Run() override;
   void RunOnce(Duration wait_max) override;
   void Stop() override;

@@ -71,6 +71,9 @@ class Loop {
 
   virtual Status Watch(int fd, FdHandler* handler) = 0;
   virtual void Unwatch(int fd, FdHandler* handler) = 0;
+  // Asks for a fresh event about what is ready now: for a reader that yields before the socket is
+  // empty, so that others get their turn.
+  virtual void Rearm(int fd, FdHandler* handler) = 0;
 
   // Runs passes until Stop().
   virtual void Run() = 0;

@@ -29,14 +29,10 @@ SignalWatcher::~SignalWatcher() {
 }
 
 void SignalWatcher::OnReady(Ready) {
-  // A callback may destroy this object: all signals are read before the first is told.
-  int pending[16];
-  int count = 0;
   signalfd_siginfo info;
-  while (count < 16 && read(fd_.get(), &info, sizeof info) == sizeof info) {
-    pending[count++] = static_cast<int>(info.ssi_signo);
+  while (read(fd_.get(), &info, sizeof info) == sizeof info) {
+    callback_(static_cast<int>(info.ssi_signo));
   }
-  for (int i = 0; i < count; ++i) callback_(pending[i]);
 }
 
 }  // namespace meltemi::runtime
