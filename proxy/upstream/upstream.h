@@ -37,6 +37,7 @@ struct HostInfo {
   std::string tls_mode;  // envoy.transport_socket_match tlsMode: "istio", "disabled" or ""
   std::vector<std::pair<std::string, std::string>>
       subset;  // filter_metadata envoy.lb, strings, sorted
+  std::vector<std::pair<std::string, std::string>> transport_match;  // envoy.transport_socket_match
 };
 
 // What is known of a cluster. Immutable; lives as long as the snapshot that holds it.

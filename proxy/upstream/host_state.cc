@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/upstream/host_state.h"
+
+#include <algorithm>
+
+#include "proxy/listener/socket_source.h"
+
+namespace meltemi::proxy {
+
+OpenFailure FailureOf(net::CloseReason reason) {
+  if (reason == net::CloseReason::kConnectTimeout) return OpenFailure::kConnectTimeout;
+  if (reason == net::CloseReason::kTlsFailed) return OpenFailure::kTlsFailed;
+  return OpenFailure::kConnectFailed;
+}
+
+std::string_view CloseReasonText(net::CloseReason reason) {
+  switch (reason) {
+    case net::CloseReason::kRemoteEnd:
+      return "closed by the peer before it was ready";
+    case net::CloseReason::kReset:
+      return "connection reset";
+    case net::CloseReason::kConnectFailed:
+      return "connection refused or host unreachable";
+    case net::CloseReason::kConnectTimeout:
+      return "connection timeout";
+    case net::CloseReason::kTlsFailed:
+      return "TLS handshake failed";
+    case net::CloseReason::kLocal:
+      return "closed locally";
+  }
+  return "";
+}
+
+HostState::HostState(HostOwner& cluster, std::shared_ptr<const HostInfo> info, uint8_t transport)
+    : cluster_(cluster), info_(std::move(info)), transport_(transport) {}
+
+Pool& HostState::PoolFor(PoolKey key) {
+  for (const auto& pool : pools_) {
+    if (pool->key() == key) return *pool;
+  }
+  pools_.push_back(std::make_unique<Pool>(*this, std::move(key)));
+  return *pools_.back();
+}
+
+size_t HostState::connections() const {
+  size_t count = 0;
+  for (const auto& pool : pools_) count += pool->connections();
+  return count;
+}
+
+std::unique_ptr<net::Connection> HostState::Connect(const std::vector<std::string>& alpn,
+                                                    const std::string& server_name) {
+  const ClusterConfig& config = cluster_.config();
+  std::unique_ptr<net::RecordLayer> records;
+  if (transport_ < config.transports.size() && config.transports[transport_].is_tls) {
+    const Transport& transport = config.transports[transport_];
+    if (transport.tls == nullptr) {
+      connect_error_ = "TLS secret is not ready";
+      return nullptr;
+    }
+    const bool takes_host = server_name.empty() && transport.is_sni_automatic;
+    records = transport.tls->NewSession(alpn, takes_host ? info_->hostname : server_name);
+    if (records == nullptr) {
+      connect_error_ = "TLS session could not be made";
+      return nullptr;
+    }
+  }
+  const bool is_original = config.discovery == Discovery::kOriginalDst;
+  Fd socket =
+      cluster_.sockets().Take({info_->address, config.bind ? &*config.bind : nullptr, is_original});
+  if (!socket.valid()) {
+    connect_error_ = "no socket could be had";
+    return nullptr;
+  }
+  net::ConnectionLimits limits;
+  limits.output_bytes_high = std::min(limits.output_bytes_high, config.connection_buffer_bytes);
+  return net::Connection::Connect(loop(), cluster_.blocks(), std::move(socket), info_->address,
+                                  config.info.connect_timeout, std::move(records), limits);
+}
+
+ActiveRequest HostState::BeginRequest() {
+  ++active_;
+  ++cluster_.counts().requests;
+  return ActiveRequest(&requests_);
+}
+
+ActiveRequest HostState::BeginTcp() {
+  ++active_;
+  ++cluster_.counts().connections;
+  return ActiveRequest(&tcp_);
+}
+
+void HostState::EndRequest(bool counts_connection) {
+  --active_;
+  last_used_ = loop().Now();
+  --(counts_connection ? cluster_.counts().connections : cluster_.counts().requests);
+  ReleaseIfUnused();
+}
+
+void HostState::Update(std::shared_ptr<const HostInfo> info, uint8_t transport) {
+  info_ = std::move(info);
+  if (transport_ == transport) return;
+  transport_ = transport;
+  DrainPools();
+}
+
+void HostState::DrainPools() {
+  for (const auto& pool : pools_) pool->DrainConnections();
+}
+
+void HostState::Remove() {
+  is_removed_ = true;
+  DrainPools();
+  ReleaseIfUnused();
+}
+
+bool HostState::is_unused() const {
+  return active_ == 0 && attempts_ == 0 &&
+         std::all_of(pools_.begin(), pools_.end(),
+                     [](const auto& pool) { return pool->is_empty(); });
+}
+
+void HostState::ReleaseIfUnused() {
+  if (!is_removed_ || is_released_ || !is_unused()) return;
+  is_released_ = true;
+  cluster_.OnUnused(*this);
+}
+
+}  // namespace meltemi::proxy
