@@ -135,8 +135,9 @@ HostState* ClusterState::PickOriginal(const PickContext& context) {
   auto info = std::make_shared<HostInfo>();
   info->address = address;
   const size_t transports = config().transports.size();
-  auto host = std::make_unique<HostState>(
-      *this, std::move(info), static_cast<uint8_t>(transports == 0 ? 0 : transports - 1));
+  auto host =
+      std::make_unique<HostState>(static_cast<HostOwner&>(*this), std::move(info),
+                                  static_cast<uint8_t>(transports == 0 ? 0 : transports - 1));
   HostState* chosen = host.get();
   used_.emplace(chosen, std::move(host));
   original_.emplace(std::move(text), chosen);

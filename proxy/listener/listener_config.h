@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// A compiled listener: its sockets, listener filters and filter chains. Immutable, part of the
+// snapshot.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "lib/base/clock.h"
+#include "lib/tls/context.h"
+#include "proxy/listener/chain_handler.h"
+#include "proxy/listener/chain_matcher.h"
+#include "proxy/listener/socket_source.h"
+
+namespace meltemi::proxy {
+
+struct FilterChain {
+  std::string name;
+  std::shared_ptr<const ChainHandler>
+      handler;  // the same object over updates that leave the chain alone
+  bool is_tls = false;
+  std::shared_ptr<const tls::ServerContext>
+      tls;  // nullptr with is_tls: secrets missing, handshakes refused
+  Duration handshake_timeout = std::chrono::seconds(15);
+};
+
+// Ports an inspector leaves alone (istiod's filter_disabled for server-first protocols): an any-of
+// list of ranges [begin, end) of the destination port.
+struct PortRanges {
+  std::vector<std::pair<uint32_t, uint32_t>> ranges;
+  bool Contains(uint32_t port) const {
+    for (const auto& [begin, end] : ranges) {
+      if (port >= begin && port < end) return true;
+    }
+    return false;
+  }
+};
+
+struct Inspection {
+  bool is_used = false;
+  bool is_inverted = false;  // not_match: inspects only the ports listed
+  PortRanges disabled_ports;
+  bool AppliesTo(uint32_t port) const {
+    return is_used && disabled_ports.Contains(port) == is_inverted;
+  }
+};
+
+// The sockets of one address, one set per worker. Closed when no listener uses the address any
+// more.
+class ListenerSockets final {
+ public:
+  explicit ListenerSockets(std::vector<std::vector<ListeningSocket>> by_worker)
+      : by_worker_(std::move(by_worker)) {}
+  const std::vector<ListeningSocket>& of(size_t worker) const { return by_worker_[worker]; }
+  // Control thread, once every worker has stopped watching them.
+  void Close() { by_worker_.clear(); }
+  const net::Address& address() const { return by_worker_[0][0].address; }
+
+ private:
+  std::vector<std::vector<ListeningSocket>> by_worker_;
+};
+
+struct CompiledListener {
+  std::string name;
+  std::string stat_prefix;
+  net::Address address;
+  std::vector<net::Address> more_addresses;
+  Direction direction = Direction::kUnspecified;
+  std::vector<std::shared_ptr<ListenerSockets>> sockets;  // empty: reached by hand-off only
+
+  bool has_original_destination_filter = false;
+  bool uses_original_destination = false;  // hands over to the listener of the original destination
+  Inspection tls_inspector, http_inspector;
+  Duration inspection_timeout = std::chrono::seconds(15);  // 0 = none
+  bool continues_on_timeout = false;
+  size_t connection_buffer_bytes = 1024 * 1024;
+
+  std::vector<FilterChain> chains;
+  int default_chain = -1;  // index into chains, not matched by matcher
+  ChainMatcher matcher;
+};
+
+}  // namespace meltemi::proxy

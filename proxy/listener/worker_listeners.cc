@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/listener/worker_listeners.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "proxy/config/snapshot.h"
+#include "proxy/listener/waiting.h"
+
+namespace meltemi::proxy {
+
+// The sockets of one address on this worker.
+class WorkerListeners::Acceptor final {
+ public:
+  Acceptor(WorkerListeners& owner, ListenerPtr listener, std::shared_ptr<ListenerSockets> sockets)
+      : owner_(owner), listener_(std::move(listener)), sockets_(std::move(sockets)) {
+    for (const ListeningSocket& socket : sockets_->of(owner_.worker_.index())) {
+      watches_.push_back(std::make_unique<Watch>(*this, socket.fd.get()));
+    }
+  }
+  void set_listener(ListenerPtr listener) { listener_ = std::move(listener); }
+  const ListenerPtr& listener() const { return listener_; }
+  void StopAccepting() { watches_.clear(); }
+
+ private:
+  struct Watch final : private runtime::FdHandler {
+    Watch(Acceptor& of, int socket)
+        : acceptor(of), fd(socket), pause(loop(), [this] { Accept(); }) {
+      (void)loop().Watch(fd, this);
+    }
+    ~Watch() { loop().Unwatch(fd, this); }
+    runtime::Loop& loop() { return acceptor.owner_.worker_.loop(); }
+    void OnReady(runtime::Ready) override { Accept(); }
+    void Accept();
+
+    Acceptor& acceptor;
+    const int fd;
+    runtime::Timer pause;
+  };
+
+  WorkerListeners& owner_;
+  ListenerPtr listener_;
+  const std::shared_ptr<ListenerSockets> sockets_;
+  std::vector<std::unique_ptr<Watch>> watches_;
+};
+
+void WorkerListeners::Acceptor::Watch::Accept() {
+  // A burst of new connections must not keep established ones waiting.
+  constexpr int kAcceptsPerTurn = 64;
+  for (int i = 0; i < kAcceptsPerTurn; ++i) {
+    sockaddr_storage storage;
+    socklen_t length = sizeof storage;
+    auto* address = reinterpret_cast<sockaddr*>(&storage);
+    Fd socket(::accept4(fd, address, &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (socket.valid()) {
+      acceptor.owner_.OnAccepted(acceptor.listener_, std::move(socket),
+                                 net::Address::FromSockaddr(address, length));
+      continue;
+    }
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return;
+    if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+      pause.Arm(std::chrono::milliseconds(100));  // no event tells when there is room again
+      return;
+    }
+    // The peer gave up in the queue (ECONNABORTED and the like): the next may be well.
+  }
+  loop().Rearm(fd, this);
+}
+
+WorkerListeners::WorkerListeners(Worker& worker, ListenerLimits limits)
+    : worker_(worker), limits_(limits), drain_timer_(worker.loop(), [this] { CutOverdue(); }) {}
+
+WorkerListeners::~WorkerListeners() = default;
+
+void WorkerListeners::OnAccepted(ListenerPtr listener, Fd socket, const net::Address& remote) {
+  ++accepted_;
+  if (active_.size() >= limits_.connections_max || waiting_.size() >= limits_.waiting_max) return;
+  auto owned = std::make_unique<Waiting>(*this, std::move(listener), std::move(socket), remote);
+  Waiting& waiting = *owned;
+  waiting_.emplace(&waiting, std::move(owned));
+  waiting.ResolveDestination();
+  if (waiting.StartInspection()) ChooseChain(waiting);
+}
+
+WorkerListeners::ListenerPtr WorkerListeners::FindByAddress(const net::Address& destination) const {
+  if (auto found = by_address_.find(destination.text()); found != by_address_.end()) {
+    return found->second;
+  }
+  const bool is_v6 = destination.family() == AF_INET6;
+  const std::string port = std::to_string(destination.port());
+  auto found = by_address_.find((is_v6 ? "[::]:" : "0.0.0.0:") + port);
+  if (found == by_address_.end() && !is_v6) found = by_address_.find("[::]:" + port);
+  return found == by_address_.end() ? nullptr : found->second;
+}
+
+void WorkerListeners::ChooseChain(Waiting& waiting) {
+  const CompiledListener& listener = *waiting.listener();
+  int index = listener.matcher.Find(waiting.query());
+  if (index < 0) index = listener.default_chain;
+  if (index < 0) {
+    ++unmatched_;
+    return Forget(waiting);
+  }
+  waiting.Take(listener.chains[static_cast<size_t>(index)]);
+}
+
+void WorkerListeners::Establish(Waiting& waiting, const FilterChain& chain,
+                                std::unique_ptr<net::Connection> connection) {
+  Active active;
+  active.listener = waiting.listener();
+  active.handler = chain.handler;
+  active.connection =
+      chain.handler->Accept(worker_, waiting.Describe(chain, std::move(connection)));
+  if (active.connection) {
+    ActiveConnection* key = active.connection.get();
+    active_.emplace(key, std::move(active));
+  }
+  Forget(waiting);
+}
+
+void WorkerListeners::Forget(Waiting& waiting) {
+  auto found = waiting_.find(&waiting);
+  if (found == waiting_.end()) return;
+  std::shared_ptr<Waiting> last = std::move(found->second);
+  waiting_.erase(found);
+  last->Abandon();
+  worker_.loop().DeferDelete(std::move(last));
+}
+
+void WorkerListeners::End(ActiveConnection& connection) {
+  auto found = active_.find(&connection);
+  if (found == active_.end()) return;
+  auto last = std::make_shared<Active>(std::move(found->second));
+  active_.erase(found);
+  worker_.loop().DeferDelete(std::move(last));
+}
+
+void WorkerListeners::Adopt(const Snapshot& snapshot) {
+  UpdateAcceptors(snapshot);
+  by_address_.clear();
+  absl::flat_hash_map<std::string_view, const CompiledListener*> by_name;
+  for (const ListenerPtr& listener : snapshot.listeners) {
+    by_name.emplace(listener->name, listener.get());
+    by_address_.emplace(listener->address.text(), listener);
+    for (const net::Address& more : listener->more_addresses)
+      by_address_.emplace(more.text(), listener);
+  }
+  DrainWhere([&](const Active& active) {
+    const auto found = by_name.find(active.listener->name);
+    if (found == by_name.end()) return true;
+    const auto& chains = found->second->chains;
+    return std::none_of(chains.begin(), chains.end(),
+                        [&](const FilterChain& chain) { return chain.handler == active.handler; });
+  });
+}
+
+void WorkerListeners::UpdateAcceptors(const Snapshot& snapshot) {
+  absl::flat_hash_map<const ListenerSockets*, std::unique_ptr<Acceptor>> next;
+  for (const ListenerPtr& listener : snapshot.listeners) {
+    for (const auto& sockets : listener->sockets) {
+      auto found = acceptors_.find(sockets.get());
+      if (found == acceptors_.end()) {
+        next.emplace(sockets.get(), std::make_unique<Acceptor>(*this, listener, sockets));
+      } else {
+        found->second->set_listener(listener);
+        next.emplace(sockets.get(), std::move(found->second));
+      }
+    }
+  }
+  acceptors_ = std::move(next);
+}
+
+void WorkerListeners::Drain(Direction direction, bool stops_accepting) {
+  const auto is_meant = [direction](const CompiledListener& listener) {
+    return direction == Direction::kUnspecified || listener.direction == direction;
+  };
+  if (stops_accepting) {
+    for (const auto& [sockets, acceptor] : acceptors_) {
+      if (is_meant(*acceptor->listener())) acceptor->StopAccepting();
+    }
+  }
+  DrainWhere([&](const Active& active) { return is_meant(*active.listener); });
+}
+
+void WorkerListeners::DrainWhere(const std::function<bool(const Active&)>& is_leaving) {
+  std::vector<ActiveConnection*> leaving;
+  for (auto& [key, active] : active_) {
+    if (active.drain_deadline != MonotonicTime{} || !is_leaving(active)) continue;
+    active.drain_deadline = worker_.loop().Now() + limits_.drain_time;
+    leaving.push_back(key);
+  }
+  for (ActiveConnection* connection : leaving) connection->Drain();
+  if (!leaving.empty() && !drain_timer_.is_armed()) drain_timer_.Arm(limits_.drain_time);
+}
+
+void WorkerListeners::CutOverdue() {
+  MonotonicTime next{};
+  std::vector<ActiveConnection*> overdue;
+  for (const auto& [key, active] : active_) {
+    if (active.drain_deadline == MonotonicTime{}) continue;
+    if (active.drain_deadline <= worker_.loop().Now()) {
+      overdue.push_back(key);
+    } else if (next == MonotonicTime{} || active.drain_deadline < next) {
+      next = active.drain_deadline;
+    }
+  }
+  for (ActiveConnection* connection : overdue) End(*connection);
+  if (next != MonotonicTime{}) drain_timer_.Arm(next - worker_.loop().Now());
+}
+
+void WorkerListeners::Stop() {
+  acceptors_.clear();
+  waiting_.clear();
+  active_.clear();
+  drain_timer_.Disarm();
+}
+
+}  // namespace meltemi::proxy

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// The listeners of one worker: accepts, finds where connections were meant to go, looks at their
+// first bytes, chooses filter chains, terminates TLS, and keeps what is under way until it ends or
+// drains. Worker-local.
+//
+//   accepted ─▶ original destination ─▶ hand-off by address ─▶ inspection (peek) ─▶ chain ─▶
+//   handshake ─▶ handler
+//
+// Invariants:
+//  1. An established connection keeps the filter chain it began with; only removal of that chain
+//  drains it.
+//  2. What is still before its handler counts as waiting, and waiting connections are bounded.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "lib/runtime/loop.h"
+#include "proxy/listener/listener_config.h"
+#include "proxy/worker.h"
+
+namespace meltemi::proxy {
+
+struct ListenerLimits {
+  size_t connections_max = 100'000;  // per worker, established
+  size_t waiting_max = 10'000;  // per worker, before their handler; beyond it accepts are closed
+  Duration drain_time = std::chrono::seconds(600);  // Envoy's --drain-time-s
+};
+
+class WorkerListeners final {
+ public:
+  WorkerListeners(Worker& worker, ListenerLimits limits);
+  ~WorkerListeners();
+
+  void Adopt(const Snapshot& snapshot);
+  // Stops accepting on listeners of this direction (kUnspecified = all) and drains their
+  // connections.
+  void Drain(Direction direction, bool stops_accepting);
+  void End(ActiveConnection& connection);
+  // Closes everything; before the worker's loop goes.
+  void Stop();
+
+  size_t active() const { return active_.size(); }
+  uint64_t accepted() const { return accepted_; }
+  uint64_t unmatched() const { return unmatched_; }
+
+ private:
+  class Acceptor;
+  class Waiting;
+  struct Active {
+    std::unique_ptr<ActiveConnection> connection;
+    std::shared_ptr<const CompiledListener> listener;
+    std::shared_ptr<const ChainHandler> handler;
+    MonotonicTime drain_deadline{};  // zero: not draining
+  };
+  using ListenerPtr = std::shared_ptr<const CompiledListener>;
+
+  void OnAccepted(ListenerPtr listener, Fd socket, const net::Address& remote);
+  // The listener that serves `destination`: exact address, then the wildcard of its family with
+  // that port.
+  ListenerPtr FindByAddress(const net::Address& destination) const;
+  void ChooseChain(Waiting& waiting);
+  void Establish(Waiting& waiting, const FilterChain& chain,
+                 std::unique_ptr<net::Connection> connection);
+  void Forget(Waiting& waiting);  // freed at the end of the pass
+  void UpdateAcceptors(const Snapshot& snapshot);
+  void DrainWhere(const std::function<bool(const Active&)>& is_leaving);
+  void CutOverdue();
+
+  Worker& worker_;
+  const ListenerLimits limits_;
+  absl::flat_hash_map<const ListenerSockets*, std::unique_ptr<Acceptor>> acceptors_;
+  absl::flat_hash_map<std::string, ListenerPtr> by_address_;
+  absl::flat_hash_map<Waiting*, std::unique_ptr<Waiting>> waiting_;
+  absl::flat_hash_map<ActiveConnection*, Active> active_;
+  runtime::Timer drain_timer_;
+  uint64_t accepted_ = 0;
+  uint64_t unmatched_ = 0;
+};
+
+}  // namespace meltemi::proxy
