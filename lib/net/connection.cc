@@ -86,7 +86,12 @@ Connection::~Connection() {
 
 void Connection::SetCallbacks(ConnectionCallbacks* callbacks) {
   callbacks_ = callbacks;
-  if (!is_started_) Start();
+  if (!is_started_) return Start();
+  // A new owner is told of what the former one left.
+  if (!input_.empty() || input_ended_) {
+    has_new_input_ = true;
+    loop_.Defer(this);
+  }
 }
 
 void Connection::Start() {
@@ -189,11 +194,13 @@ void Connection::Open() {
 }
 
 IoResult Connection::ReadOnce(char* to, size_t bytes) {
-  if (records_ != nullptr) return records_->Read(socket_.get(), to, bytes);
-  IoResult result = Receive(socket_.get(), to, bytes);
+  const IoResult result = records_ != nullptr ? records_->Read(socket_.get(), to, bytes)
+                                              : Receive(socket_.get(), to, bytes);
+  if (result.state != IoState::kOk || is_hung_up_) return result;
   // A short read means an empty socket; what comes later is a new edge. An end already announced
   // has no edge of its own, so then it is read out.
-  if (result.state == IoState::kOk && result.bytes < bytes && !is_hung_up_) can_read_ = false;
+  const bool is_empty = records_ != nullptr ? records_->has_read_all() : result.bytes < bytes;
+  if (is_empty) can_read_ = false;
   return result;
 }
 

@@ -52,6 +52,8 @@ class RecordLayer {
   virtual void AddPrefix(std::string_view bytes) = 0;
   virtual IoResult Read(int fd, char* to, size_t bytes) = 0;
   virtual IoResult Write(int fd, std::string_view bytes) = 0;
+  // True when the last Read emptied the socket (a short read) and kept nothing back.
+  virtual bool has_read_all() const { return false; }
   // True while encrypted bytes wait for the socket.
   virtual bool has_pending_output() const = 0;
   // Sends close_notify; best effort.

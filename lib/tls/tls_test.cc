@@ -1,0 +1,413 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+
+#include <functional>
+
+#include "lib/net/connection.h"
+#include "lib/tls/context.h"
+#include "lib/tls/testing/certificates.h"
+
+namespace meltemi::tls {
+namespace {
+
+using net::CloseReason;
+using net::Connection;
+using std::chrono::milliseconds;
+using testing::CertificateAuthority;
+
+constexpr char kApp[] = "spiffe://cluster.local/ns/default/sa/app";
+
+struct Side final : net::ConnectionCallbacks {
+  void OnConnected() override { is_connected = true; }
+  void OnInput() override {
+    if (!is_consuming) return;
+    got.append(connection->input().view());
+    connection->input().Consume(connection->input().size());
+  }
+  void OnClosed(CloseReason why) override {
+    closed = why;
+    failure = connection->tls_failure();
+  }
+  std::string failure_now() const { return std::string(connection->tls_failure()); }
+
+  std::unique_ptr<Connection> connection;
+  bool is_connected = false;
+  bool is_consuming = true;
+  std::string got;
+  std::optional<CloseReason> closed;
+  std::string failure;
+};
+
+class TlsTest : public ::testing::Test {
+ protected:
+  TlsTest() : loop_(*runtime::Loop::Create()) {}
+
+  ServerSettings Server() {
+    return {.certificates = {ca_.Issue()},
+            .client_certificate = ClientCertificate::kRequired,
+            .verification = {.trusted_pem = {ca_.pem()}},
+            .alpn = {"istio", "h2"}};
+  }
+  ClientSettings Client() {
+    return {.certificate = ca_.Issue(),
+            .verification = {.trusted_pem = {ca_.pem()},
+                             .subject_alt_names = {{SanMatcher::Kind::kExact, kApp}}},
+            .alpn = {"istio"},
+            .server_name = "outbound_.80_._.app.default.svc.cluster.local"};
+  }
+
+  static void Pair(int type, Fd* a, Fd* b) {
+    int fds[2];
+    ASSERT_EQ(0, socketpair(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds));
+    a->Reset(fds[0]);
+    b->Reset(fds[1]);
+  }
+  void Put(Side* side, Fd socket, std::unique_ptr<net::RecordLayer> records,
+           std::string_view prefix = {}) {
+    *side = Side();
+    side->connection = std::make_unique<Connection>(
+        *loop_, pool_, std::move(socket), std::move(records), net::ConnectionLimits{}, prefix);
+    side->connection->SetCallbacks(side);
+  }
+  void Start(const std::shared_ptr<const ServerContext>& server,
+             const std::shared_ptr<const ClientContext>& client) {
+    Fd a, b;
+    Pair(SOCK_STREAM, &a, &b);
+    Put(&server_, std::move(a), server->NewSession());
+    Put(&client_, std::move(b), client->NewSession());
+  }
+  void Start(const ServerSettings& server, const ClientSettings& client) {
+    auto server_context = ServerContext::Build(server);
+    auto client_context = ClientContext::Build(client);
+    ASSERT_TRUE(server_context.ok()) << server_context.status();
+    ASSERT_TRUE(client_context.ok()) << client_context.status();
+    Start(*server_context, *client_context);
+  }
+  void RunUntil(const std::function<bool()>& done) {
+    for (int passes = 0; passes < 100'000 && !done(); ++passes) loop_->RunOnce(milliseconds(200));
+    EXPECT_TRUE(done());
+  }
+  void RunToConnected() {
+    RunUntil([&] { return server_.is_connected && client_.is_connected; });
+  }
+  // TLS 1.3 clients finish before the server judges them: the verdict comes as a closed connection.
+  void RunToClosed() {
+    RunUntil([&] { return server_.closed.has_value() || client_.closed.has_value(); });
+    for (int i = 0; i < 5; ++i) loop_->RunOnce(Duration::zero());
+  }
+  void Echo(std::string_view text) {
+    client_.connection->output().Append(text);
+    client_.connection->Flush();
+    RunUntil([&] { return server_.got.size() >= text.size(); });
+    EXPECT_EQ(text, server_.got);
+    server_.got.clear();
+  }
+
+  std::unique_ptr<runtime::Loop> loop_;
+  net::BlockPool pool_;
+  CertificateAuthority ca_;
+  Side server_, client_;
+};
+
+TEST_F(TlsTest, MutualHandshakeOnBothVersions) {
+  for (const int version : {12, 13}) {
+    ClientSettings client = Client();
+    client.version_min = client.version_max = version;
+    Start(Server(), client);
+    RunToConnected();
+    Echo("hello");
+    const net::TlsPeer& seen = *server_.connection->tls_peer();
+    EXPECT_EQ(kApp, seen.uri_san);
+    EXPECT_EQ("istio", seen.alpn);
+    EXPECT_EQ(client.server_name, seen.server_name);
+    EXPECT_EQ(version == 12 ? "TLSv1.2" : "TLSv1.3", seen.version);
+    EXPECT_FALSE(seen.certificate_der.empty());
+    EXPECT_EQ(kApp, client_.connection->tls_peer()->uri_san);
+    EXPECT_EQ(version == 12 ? "ECDHE-ECDSA-AES256-GCM-SHA384" : "TLS_AES_256_GCM_SHA384",
+              seen.cipher);
+  }
+}
+
+TEST_F(TlsTest, SubjectAndDnsNamesOfThePeer) {
+  ServerSettings server = Server();
+  server.certificates = {ca_.Issue({.san = "DNS:*.example.com", .common_name = "a+b"})};
+  ClientSettings client = Client();
+  client.verification.subject_alt_names = {{SanMatcher::Kind::kExact, "www.example.com"}};
+  Start(server, client);
+  RunToConnected();
+  EXPECT_EQ("*.example.com", client_.connection->tls_peer()->dns_san);
+  EXPECT_EQ("CN=a\\+b,O=Meltemi\\, tests", client_.connection->tls_peer()->subject);
+}
+
+TEST_F(TlsTest, SanMatchers) {
+  const struct {
+    SanMatcher::Kind kind;
+    const char* value;
+    bool is_match;
+  } cases[] = {{SanMatcher::Kind::kExact, "spiffe://cluster.local/ns/default/sa/other", false},
+               {SanMatcher::Kind::kExact, "spiffe://cluster.local/ns/default/sa/ap", false},
+               {SanMatcher::Kind::kPrefix, "spiffe://cluster.local/", true},
+               {SanMatcher::Kind::kPrefix, "spiffe://cluster.locale/", false},
+               {SanMatcher::Kind::kSuffix, "/sa/app", true},
+               {SanMatcher::Kind::kContains, "/ns/default/", true},
+               {SanMatcher::Kind::kContains, "/ns/prod/", false}};
+  for (const auto& c : cases) {
+    ClientSettings client = Client();
+    client.verification.subject_alt_names = {{c.kind, c.value}};
+    Start(Server(), client);
+    if (c.is_match) {
+      RunToConnected();
+      continue;
+    }
+    RunToClosed();
+    EXPECT_EQ(CloseReason::kTlsFailed, *client_.closed) << c.value;
+    EXPECT_EQ("SAN mismatch: got spiffe://cluster.local/ns/default/sa/app", client_.failure);
+  }
+}
+
+TEST_F(TlsTest, TheServerJudgesItsClient) {
+  const CertificateAuthority stranger("stranger");
+  const struct {
+    std::optional<CertificateKey> certificate;
+    const char* server_says;
+    const char* client_hears;
+  } cases[] = {{std::nullopt, "no client certificate", "peer requires a client certificate"},
+               {stranger.Issue(), "unknown issuer", "peer does not know our issuer"},
+               {ca_.Issue({.starts_in_seconds = -100, .ends_in_seconds = -10}),
+                "certificate expired", "peer finds our certificate expired"},
+               {ca_.Issue({.starts_in_seconds = 100, .ends_in_seconds = 200}),
+                "certificate not valid yet", nullptr},
+               {ca_.Issue({.san = "URI:spiffe://elsewhere/x"}),
+                "SAN mismatch: got spiffe://elsewhere/x", nullptr}};
+  ServerSettings server = Server();
+  server.verification.subject_alt_names = {{SanMatcher::Kind::kPrefix, "spiffe://cluster.local/"}};
+  for (const auto& c : cases) {
+    ClientSettings client = Client();
+    client.certificate = c.certificate;
+    Start(server, client);
+    RunUntil([&] { return server_.closed.has_value() && client_.closed.has_value(); });
+    EXPECT_EQ(CloseReason::kTlsFailed, *server_.closed);
+    EXPECT_EQ(c.server_says, server_.failure);
+    if (c.client_hears != nullptr) EXPECT_EQ(c.client_hears, client_.failure);
+    EXPECT_FALSE(server_.is_connected);
+  }
+}
+
+TEST_F(TlsTest, AnOptionalClientCertificateMayBeAbsentButNotWrong) {
+  ServerSettings server = Server();
+  server.client_certificate = ClientCertificate::kOptional;
+  ClientSettings client = Client();
+  client.certificate.reset();
+  Start(server, client);
+  RunToConnected();
+  EXPECT_TRUE(server_.connection->tls_peer()->certificate_der.empty());
+  client.certificate = CertificateAuthority("stranger").Issue();
+  Start(server, client);
+  RunToClosed();
+  EXPECT_EQ("unknown issuer", server_.failure);
+}
+
+TEST_F(TlsTest, AServerOfAnUnknownIssuerIsRefusedUnlessVerificationIsOff) {
+  ServerSettings server = Server();
+  server.client_certificate = ClientCertificate::kNone;
+  server.certificates = {CertificateAuthority("stranger").Issue()};
+  ClientSettings client = Client();
+  Start(server, client);
+  RunToClosed();
+  EXPECT_EQ("unknown issuer", client_.failure);
+  client.verification = {.is_disabled = true};
+  Start(server, client);
+  RunToConnected();
+  Echo("accepted anyway");
+}
+
+TEST_F(TlsTest, NoCommonProtocol) {
+  ClientSettings client = Client();
+  client.alpn = {"http/1.1"};
+  Start(Server(), client);
+  RunToClosed();
+  EXPECT_EQ("no common ALPN protocol", server_.failure);
+}
+
+TEST_F(TlsTest, ChoosesTheCertificateByServerName) {
+  ServerSettings server = Server();
+  server.certificates = {ca_.Issue({.san = "DNS:a.test"}), ca_.Issue({.san = "DNS:b.test"})};
+  ClientSettings client = Client();
+  client.verification.subject_alt_names.clear();
+  for (const char* name : {"a.test", "b.test", "unknown.test"}) {
+    client.server_name = name;
+    Start(server, client);
+    RunToConnected();
+    EXPECT_EQ(std::string_view(name) == "b.test" ? "b.test" : "a.test",
+              client_.connection->tls_peer()->dns_san);
+  }
+}
+
+TEST_F(TlsTest, ASecondConnectionResumesTheFirst) {
+  const auto server = *ServerContext::Build(Server());
+  const auto client = *ClientContext::Build(Client());
+  Start(server, client);
+  RunToConnected();
+  EXPECT_FALSE(client_.connection->tls_peer()->resumed);
+  server_.connection->output().Append("the tickets come before this");
+  server_.connection->Flush();
+  RunUntil([&] { return !client_.got.empty(); });
+  Start(server, client);
+  RunToConnected();
+  EXPECT_TRUE(client_.connection->tls_peer()->resumed);
+  EXPECT_TRUE(server_.connection->tls_peer()->resumed);
+  EXPECT_EQ(kApp, server_.connection->tls_peer()->uri_san);
+  Echo("resumed");
+}
+
+TEST_F(TlsTest, RotationLeavesOpenConnectionsAlone) {
+  auto server = *ServerContext::Build(Server());
+  auto client = *ClientContext::Build(Client());
+  Start(server, client);
+  RunToConnected();
+  server.reset();
+  client.reset();
+  Echo("on the old context, whose last reference is this connection");
+}
+
+TEST_F(TlsTest, TenMegabytesBothWays) {
+  Start(Server(), Client());
+  RunToConnected();
+  std::string text;
+  for (int i = 0; text.size() < 10'000'000; ++i) text += std::to_string(i);
+  for (Side* side : {&server_, &client_}) {
+    side->connection->output().Append(text);
+    side->connection->Flush();
+  }
+  RunUntil([&] { return server_.got.size() == text.size() && client_.got.size() == text.size(); });
+  EXPECT_TRUE(server_.got == text);
+  EXPECT_TRUE(client_.got == text);
+  EXPECT_EQ(0u, pool_.blocks_in_use());
+}
+
+TEST_F(TlsTest, APausedReaderLosesNothing) {
+  Start(Server(), Client());
+  RunToConnected();
+  server_.is_consuming = false;
+  const std::string text(200'000, 'p');
+  client_.connection->output().Append(text);
+  client_.connection->Flush();
+  RunUntil([&] { return server_.connection->input().size() >= net::BlockPool::kBlockBytes; });
+  loop_->RunOnce(Duration::zero());
+  EXPECT_EQ(net::BlockPool::kBlockBytes, server_.connection->input().size());
+  server_.is_consuming = true;
+  server_.OnInput();
+  server_.connection->ResumeReading();
+  RunUntil([&] { return server_.got.size() == text.size(); });
+}
+
+TEST_F(TlsTest, CloseNotifyEndsTheInput) {
+  Start(Server(), Client());
+  RunToConnected();
+  client_.connection->output().Append("last words");
+  client_.connection->EndOutput();
+  RunUntil([&] { return server_.connection->input_ended(); });
+  EXPECT_EQ("last words", server_.got);
+  server_.connection->output().Append("answer");
+  server_.connection->EndOutput();
+  RunUntil([&] { return client_.closed.has_value() && server_.closed.has_value(); });
+  EXPECT_EQ("answer", client_.got);
+  EXPECT_EQ(CloseReason::kRemoteEnd, *client_.closed);
+  EXPECT_EQ(CloseReason::kRemoteEnd, *server_.closed);
+}
+
+TEST_F(TlsTest, WhatIsNoTlsIsNamed) {
+  const struct {
+    std::string bytes;
+    const char* failure;
+  } cases[] = {{"GET / HTTP/1.1\r\nhost: a\r\n\r\n", "peer spoke plain HTTP"},
+               {std::string(64, '\0'), "peer spoke no TLS, or a broken one"},
+               {std::string("\x16\x03\x01\xff\xff", 5), "peer spoke no TLS, or a broken one"}};
+  const auto context = *ServerContext::Build(Server());
+  for (const auto& c : cases) {
+    Fd a, b;
+    Pair(SOCK_STREAM, &a, &b);
+    Put(&server_, std::move(a), context->NewSession());
+    ASSERT_EQ(static_cast<ssize_t>(c.bytes.size()), write(b.get(), c.bytes.data(), c.bytes.size()));
+    RunUntil([&] { return server_.closed.has_value(); });
+    EXPECT_EQ(CloseReason::kTlsFailed, *server_.closed);
+    EXPECT_EQ(c.failure, server_.failure);
+  }
+}
+
+TEST_F(TlsTest, APlainHttpServerIsNamed) {
+  Fd a, b;
+  Pair(SOCK_STREAM, &a, &b);
+  Put(&client_, std::move(a), (*ClientContext::Build(Client()))->NewSession());
+  ASSERT_LT(0, write(b.get(), "HTTP/1.1 400 Bad Request\r\n\r\n", 28));
+  RunUntil([&] { return client_.closed.has_value(); });
+  EXPECT_EQ("peer spoke plain HTTP", client_.failure);
+}
+
+TEST_F(TlsTest, APeerThatLeavesDuringTheHandshakeIsNamed) {
+  Fd a, b;
+  Pair(SOCK_STREAM, &a, &b);
+  Put(&server_, std::move(a), (*ServerContext::Build(Server()))->NewSession());
+  b.Reset();
+  RunUntil([&] { return server_.closed.has_value(); });
+  EXPECT_EQ("peer ended the connection during the handshake", server_.failure);
+}
+
+TEST_F(TlsTest, AClientHelloReadByAnInspectorComesFirst) {
+  for (const size_t cut : {size_t{1}, size_t{100}, size_t{100'000}}) {
+    Fd a, b;
+    Pair(SOCK_STREAM, &a, &b);
+    Put(&client_, std::move(b), (*ClientContext::Build(Client()))->NewSession());
+    loop_->RunOnce(milliseconds(200));
+    std::string hello(cut, '\0');
+    const ssize_t count = read(a.get(), hello.data(), hello.size());
+    ASSERT_GT(count, 0);
+    hello.resize(count);
+    Put(&server_, std::move(a), (*ServerContext::Build(Server()))->NewSession(), hello);
+    RunToConnected();
+    Echo("after the prefix");
+  }
+}
+
+TEST_F(TlsTest, RecordsThatComeByteByByte) {
+  Fd server_end, server_wire, client_end, client_wire;
+  Pair(SOCK_STREAM, &server_end, &server_wire);
+  Pair(SOCK_STREAM, &client_end, &client_wire);
+  Put(&server_, std::move(server_end), (*ServerContext::Build(Server()))->NewSession());
+  Put(&client_, std::move(client_end), (*ClientContext::Build(Client()))->NewSession());
+  client_.connection->output().Append("slow");
+  const auto pump = [](const Fd& from, const Fd& to) {
+    char byte;
+    if (read(from.get(), &byte, 1) == 1) EXPECT_EQ(1, write(to.get(), &byte, 1));
+  };
+  RunUntil([&] {
+    pump(client_wire, server_wire);
+    pump(server_wire, client_wire);
+    loop_->RunOnce(Duration::zero());
+    return server_.got == "slow";
+  });
+}
+
+TEST_F(TlsTest, SettingsThatMakeNoContextAreRefused) {
+  ServerSettings server = Server();
+  server.certificates.clear();
+  EXPECT_FALSE(ServerContext::Build(server).ok());
+  server = Server();
+  server.certificates[0].key_pem = ca_.Issue().key_pem;
+  EXPECT_EQ("TLS server: private key does not belong to the certificate",
+            Message(ServerContext::Build(server).status()));
+  server = Server();
+  server.certificates[0].key_pem = "nonsense";
+  EXPECT_FALSE(ServerContext::Build(server).ok());
+  server = Server();
+  server.verification.trusted_pem = {"nonsense"};
+  EXPECT_FALSE(ServerContext::Build(server).ok());
+  ClientSettings client = Client();
+  client.version_min = 13;
+  client.version_max = 12;
+  EXPECT_FALSE(ClientContext::Build(client).ok());
+}
+
+}  // namespace
+}  // namespace meltemi::tls
