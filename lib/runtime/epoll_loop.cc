@@ -95,6 +95,8 @@ void EpollLoop::Run() {
 }
 
 int EpollLoop::WaitMilliseconds(Duration wait_max) const {
+  // Deferred between two passes, by whoever drives the loop.
+  if (deferred_.next_ != &deferred_) return 0;
   Duration wait = wait_max;
   if (!timers_.empty()) {
     // The clock, not now_: the pass took time of its own.
