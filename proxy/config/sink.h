@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where configuration enters the data path, whatever brought it: a bootstrap file, an xDS stream, the
-// agent's own certificates. Control thread only.
+// Where configuration enters the data path, whatever brought it: a bootstrap file, an xDS stream,
+// the agent's own certificates. Control thread only.
 //
-// The sink validates and compiles; what it accepts is published to the workers as one snapshot at Commit.
-// What it refuses stays as it was, and the refusal says which resource and why (it becomes the NACK).
+// The sink validates and compiles; what it accepts is published to the workers as one snapshot at
+// Commit. What it refuses stays as it was, and the refusal says which resource and why (it becomes
+// the NACK).
 #pragma once
 
 #include <functional>
@@ -28,7 +29,8 @@ struct Rejection {
   std::string reason;
 };
 
-// Which named resources accepted configuration now needs, by type (EDS, RDS, SDS): the subscriptions.
+// Which named resources accepted configuration now needs, by type (EDS, RDS, SDS): the
+// subscriptions.
 struct Wanted {
   std::set<std::string> endpoints, routes, secrets;
 };
@@ -36,8 +38,8 @@ struct Wanted {
 class ConfigSink {
  public:
   virtual ~ConfigSink() = default;
-  // One response of one type. State-of-the-world callers put what vanished into `removed`. Returns what was
-  // refused; the rest is taken.
+  // One response of one type. State-of-the-world callers put what vanished into `removed`. Returns
+  // what was refused; the rest is taken.
   virtual std::vector<Rejection> Update(xds::Type type, const std::vector<ResourceUpdate>& changed,
                                         const std::vector<std::string>& removed) = 0;
   // Publishes what was taken; `adopted` runs on the control thread once every worker runs on it.
@@ -45,7 +47,8 @@ class ConfigSink {
   virtual Wanted wanted() const = 0;
   // Runs on the control thread when wanted() changed.
   virtual void OnWantedChanged(std::function<void()> changed) = 0;
-  // Clusters and listeners all have what they need (initial fetch done): the proxy may say it is ready.
+  // Clusters and listeners all have what they need (initial fetch done): the proxy may say it is
+  // ready.
   virtual bool is_warm() const = 0;
 };
 

@@ -35,13 +35,15 @@ void RemoveStaleSocket(const net::Address& address) {
   if (path[0] != '\0') ::unlink(path);
 }
 
-StatusOr<ListeningSocket> BindOne(const ListenRequest& request, const net::Address& address) {
+StatusOr<ListeningSocket> BindOne(const ListenRequest& request, const net::Address& address,
+                                  bool is_shared) {
   Fd fd = NewSocket(address.family());
   if (!fd.valid()) return SystemError(request, "make a socket for");
   const int on = 1;
   if (address.is_ip()) {
     ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    // Only among workers: with it, another process of the same user could join the port unnoticed.
+    if (is_shared) ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
   } else {
     RemoveStaleSocket(address);
   }
@@ -75,20 +77,21 @@ class HostConnectSockets final : public ConnectSockets {
 
 class HostSockets final : public SocketSource {
  public:
-  StatusOr<std::vector<std::vector<ListeningSocket>>> Listen(const ListenRequest& request,
-                                                             size_t workers) override {
-    std::vector<std::vector<ListeningSocket>> sockets(workers);
-    net::Address address = request.address;
+  StatusOr<std::vector<ListeningSocket>> Listen(const ListenRequest& request,
+                                                const net::Address& wanted,
+                                                size_t workers) override {
+    std::vector<ListeningSocket> sockets;
+    net::Address address = wanted;
     for (size_t i = 0; i < workers; ++i) {
       if (i > 0 && !address.is_ip()) {  // Unix sockets have no SO_REUSEPORT: workers share one
-        Fd copy(::fcntl(sockets[0][0].fd.get(), F_DUPFD_CLOEXEC, 0));
+        Fd copy(::fcntl(sockets[0].fd.get(), F_DUPFD_CLOEXEC, 0));
         if (!copy.valid()) return SystemError(request, "duplicate");
-        sockets[i].push_back({std::move(copy), address});
+        sockets.push_back({std::move(copy), address});
         continue;
       }
-      MELTEMI_ASSIGN_OR_RETURN(ListeningSocket bound, BindOne(request, address));
+      MELTEMI_ASSIGN_OR_RETURN(ListeningSocket bound, BindOne(request, address, workers > 1));
       address = bound.address;
-      sockets[i].push_back(std::move(bound));
+      sockets.push_back(std::move(bound));
     }
     return sockets;
   }

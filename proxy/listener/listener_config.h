@@ -48,19 +48,19 @@ struct Inspection {
   }
 };
 
-// The sockets of one address, one set per worker. Closed when no listener uses the address any
-// more.
+// The sockets of one address, one per worker. Closed when no listener uses the address any more.
 class ListenerSockets final {
  public:
-  explicit ListenerSockets(std::vector<std::vector<ListeningSocket>> by_worker)
-      : by_worker_(std::move(by_worker)) {}
-  const std::vector<ListeningSocket>& of(size_t worker) const { return by_worker_[worker]; }
+  explicit ListenerSockets(std::vector<ListeningSocket> by_worker)
+      : by_worker_(std::move(by_worker)), address_(by_worker_.front().address) {}
+  int of(size_t worker) const { return by_worker_[worker].fd.get(); }
   // Control thread, once every worker has stopped watching them.
   void Close() { by_worker_.clear(); }
-  const net::Address& address() const { return by_worker_[0][0].address; }
+  const net::Address& address() const { return address_; }
 
  private:
-  std::vector<std::vector<ListeningSocket>> by_worker_;
+  std::vector<ListeningSocket> by_worker_;
+  const net::Address address_;
 };
 
 struct CompiledListener {
@@ -80,7 +80,7 @@ struct CompiledListener {
 
   std::vector<FilterChain> chains;
   int default_chain = -1;  // index into chains, not matched by matcher
-  ChainMatcher matcher;
+  std::shared_ptr<const ChainMatcher> matcher;
 };
 
 }  // namespace meltemi::proxy

@@ -51,10 +51,16 @@ class ConnectSockets {
 class SocketSource {
  public:
   virtual ~SocketSource() = default;
-  // Control thread. For each of `workers` the sockets it accepts on. A source that has one socket
-  // for all gives each worker a duplicate of the descriptor.
-  virtual StatusOr<std::vector<std::vector<ListeningSocket>>> Listen(const ListenRequest& request,
-                                                                     size_t workers) = 0;
+  // Control thread. The addresses the listener is to accept on; by default the configured one.
+  virtual std::vector<net::Address> Addresses(const ListenRequest& request) {
+    return {request.address};
+  }
+  // Control thread. One socket per worker for one of those addresses. Listeners that come to use
+  // the same address share what is open already. A source with one socket for all gives each worker
+  // a duplicate.
+  virtual StatusOr<std::vector<ListeningSocket>> Listen(const ListenRequest& request,
+                                                        const net::Address& address,
+                                                        size_t workers) = 0;
   // On the worker's thread, once, before its first connection.
   virtual std::unique_ptr<ConnectSockets> NewConnectSockets(runtime::Loop& loop) = 0;
 };

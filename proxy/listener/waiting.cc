@@ -14,8 +14,9 @@
 namespace meltemi::proxy {
 namespace {
 
-constexpr int kOriginalDestinationV6 =
-    80;  // IP6T_SO_ORIGINAL_DST of <linux/netfilter_ipv6/ip6_tables.h>
+// SO_ORIGINAL_DST and IP6T_SO_ORIGINAL_DST; the kernel headers that name them clash with
+// <netinet/in.h>.
+constexpr int kOriginalDestination = 80;
 
 net::Address LocalAddress(int fd) {
   sockaddr_storage storage{};

@@ -12,18 +12,16 @@
 
 namespace meltemi::proxy {
 
-// The sockets of one address on this worker.
+// The socket of one address on this worker.
 class WorkerListeners::Acceptor final {
  public:
   Acceptor(WorkerListeners& owner, ListenerPtr listener, std::shared_ptr<ListenerSockets> sockets)
       : owner_(owner), listener_(std::move(listener)), sockets_(std::move(sockets)) {
-    for (const ListeningSocket& socket : sockets_->of(owner_.worker_.index())) {
-      watches_.push_back(std::make_unique<Watch>(*this, socket.fd.get()));
-    }
+    watch_ = std::make_unique<Watch>(*this, sockets_->of(owner_.worker_.index()));
   }
   void set_listener(ListenerPtr listener) { listener_ = std::move(listener); }
   const ListenerPtr& listener() const { return listener_; }
-  void StopAccepting() { watches_.clear(); }
+  void StopAccepting() { watch_.reset(); }
 
  private:
   struct Watch final : private runtime::FdHandler {
@@ -44,7 +42,7 @@ class WorkerListeners::Acceptor final {
   WorkerListeners& owner_;
   ListenerPtr listener_;
   const std::shared_ptr<ListenerSockets> sockets_;
-  std::vector<std::unique_ptr<Watch>> watches_;
+  std::unique_ptr<Watch> watch_;
 };
 
 void WorkerListeners::Acceptor::Watch::Accept() {
@@ -98,7 +96,7 @@ WorkerListeners::ListenerPtr WorkerListeners::FindByAddress(const net::Address& 
 
 void WorkerListeners::ChooseChain(Waiting& waiting) {
   const CompiledListener& listener = *waiting.listener();
-  int index = listener.matcher.Find(waiting.query());
+  int index = listener.matcher->Find(waiting.query());
   if (index < 0) index = listener.default_chain;
   if (index < 0) {
     ++unmatched_;

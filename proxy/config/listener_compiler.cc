@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/config/listener_compiler.h"
+
+#include <fmt/format.h>
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+
+#include <algorithm>
+
+#include "envoy/config/listener/v3/listener.pb.h"
+#include "envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.pb.h"
+#include "proxy/config/address_compiler.h"
+
+namespace meltemi::proxy {
+namespace {
+
+namespace v3 = envoy::config::listener::v3;
+
+Status Unsupported(std::string_view field) {
+  return absl::UnimplementedError(fmt::format("{} is not supported", field));
+}
+
+// Maps in a fixed order, so that equal messages are equal bytes.
+std::string Deterministic(const google::protobuf::MessageLite& message) {
+  std::string bytes;
+  google::protobuf::io::StringOutputStream stream(&bytes);
+  google::protobuf::io::CodedOutputStream coded(&stream);
+  coded.SetSerializationDeterministic(true);
+  message.SerializeToCodedStream(&coded);
+  coded.Trim();
+  return bytes;
+}
+
+std::string_view MessageName(std::string_view type_url) {
+  return type_url.substr(type_url.rfind('/') + 1);
+}
+
+// Network filters that only observe, and are accepted without effect: peers' metadata, and
+// statistics which are recorded without being asked for.
+bool IsObserver(std::string_view name) {
+  return name == "istio.metadata_exchange" || name == "envoy.filters.network.metadata_exchange" ||
+         name == "istio.stats" || name == "istio.stackdriver" ||
+         name == "envoy.filters.network.mongo_proxy";
+}
+
+StatusOr<std::vector<IpPrefix>> CompilePrefixes(
+    const google::protobuf::RepeatedPtrField<envoy::config::core::v3::CidrRange>& from) {
+  std::vector<IpPrefix> prefixes;
+  for (const auto& range : from) {
+    MELTEMI_ASSIGN_OR_RETURN(IpPrefix prefix,
+                             IpPrefix::Parse(range.address_prefix(), range.prefix_len().value()));
+    prefixes.push_back(std::move(prefix));
+  }
+  return prefixes;
+}
+
+std::string Lower(std::string text) {
+  for (char& c : text) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
+  }
+  return text;
+}
+
+Status CheckServerName(const std::string& name) {
+  const size_t star = name.rfind('*');
+  if (star == std::string::npos || name == "*" || (star == 0 && name.starts_with("*."))) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(fmt::format(
+      "filter_chain_match.server_names: \"{}\": a wildcard may only be the whole first label",
+      name));
+}
+
+StatusOr<ChainMatch> CompileMatch(const v3::FilterChainMatch& from) {
+  ChainMatch to;
+  if (from.has_destination_port()) to.destination_port = from.destination_port().value();
+  if (!from.address_suffix().empty() || from.has_suffix_len()) {
+    return Unsupported("filter_chain_match.address_suffix");
+  }
+  MELTEMI_ASSIGN_OR_RETURN(to.destination_prefixes, CompilePrefixes(from.prefix_ranges()));
+  MELTEMI_ASSIGN_OR_RETURN(to.source_prefixes, CompilePrefixes(from.source_prefix_ranges()));
+  MELTEMI_ASSIGN_OR_RETURN(to.direct_source_prefixes,
+                           CompilePrefixes(from.direct_source_prefix_ranges()));
+  for (const std::string& name : from.server_names()) {
+    MELTEMI_RETURN_IF_ERROR(CheckServerName(name));
+    to.server_names.push_back(Lower(name));
+  }
+  to.transport_protocol = from.transport_protocol();
+  to.application_protocols.assign(from.application_protocols().begin(),
+                                  from.application_protocols().end());
+  to.source_ports.assign(from.source_ports().begin(), from.source_ports().end());
+  if (from.source_type() == v3::FilterChainMatch::SAME_IP_OR_LOOPBACK) {
+    to.source_type = SourceType::kSameIpOrLoopback;
+  } else if (from.source_type() == v3::FilterChainMatch::EXTERNAL) {
+    to.source_type = SourceType::kExternal;
+  }
+  return to;
+}
+
+// -- listener filters
+
+// An any-of tree of destination port ranges, possibly inverted at the top: the forms istiod writes.
+Status CollectRanges(const v3::ListenerFilterChainMatchPredicate& from, PortRanges& to) {
+  using Predicate = v3::ListenerFilterChainMatchPredicate;
+  switch (from.rule_case()) {
+    case Predicate::kAnyMatch:
+      if (from.any_match()) to.ranges.emplace_back(0, 65536);
+      return absl::OkStatus();
+    case Predicate::kDestinationPortRange:
+      to.ranges.emplace_back(from.destination_port_range().start(),
+                             from.destination_port_range().end());
+      return absl::OkStatus();
+    case Predicate::kOrMatch:
+      for (const auto& rule : from.or_match().rules())
+        MELTEMI_RETURN_IF_ERROR(CollectRanges(rule, to));
+      return absl::OkStatus();
+    default:
+      return Unsupported(
+          "listener_filters.filter_disabled: a rule beyond port ranges and or_match");
+  }
+}
+
+StatusOr<Inspection> CompileInspection(const v3::ListenerFilter& from) {
+  Inspection to;
+  to.is_used = true;
+  if (!from.has_filter_disabled()) return to;
+  const bool is_not = from.filter_disabled().has_not_match();
+  to.is_inverted = is_not;
+  MELTEMI_RETURN_IF_ERROR(CollectRanges(
+      is_not ? from.filter_disabled().not_match() : from.filter_disabled(), to.disabled_ports));
+  return to;
+}
+
+Status CompileListenerFilter(const v3::ListenerFilter& from, CompiledListener& to) {
+  const std::string_view type = MessageName(from.typed_config().type_url());
+  const std::string_view name = from.name();
+  const auto is = [&](std::string_view short_name, std::string_view message) {
+    return type.ends_with(message) ||
+           (type.empty() && name == fmt::format("envoy.filters.listener.{}", short_name));
+  };
+  if (is("original_dst", ".OriginalDst")) {
+    to.has_original_destination_filter = true;
+  } else if (is("tls_inspector", ".TlsInspector")) {
+    MELTEMI_ASSIGN_OR_RETURN(to.tls_inspector, CompileInspection(from));
+  } else if (is("http_inspector", ".HttpInspector")) {
+    MELTEMI_ASSIGN_OR_RETURN(to.http_inspector, CompileInspection(from));
+  } else {
+    return Unsupported(fmt::format("listener filter {} ({})", name, type));
+  }
+  return absl::OkStatus();
+}
+
+// -- filter chains
+
+// Notes the routes one chain asks for while it compiles.
+class NotedRoutes final : public RouteNames {
+ public:
+  explicit NotedRoutes(RouteNames& names) : names_(names) {}
+  RouteId Intern(std::string_view name) override {
+    noted.emplace(name);
+    return names_.Intern(name);
+  }
+  std::set<std::string> noted;
+
+ private:
+  RouteNames& names_;
+};
+
+StatusOr<std::shared_ptr<const ChainHandler>> CompileHandler(const v3::FilterChain& from,
+                                                             const ListenerInputs& inputs,
+                                                             const ChainContext& context) {
+  std::shared_ptr<const ChainHandler> handler;
+  for (const auto& filter : from.filters()) {
+    if (handler != nullptr) {
+      return absl::InvalidArgumentError(
+          fmt::format("network filter {} stands behind a terminal filter", filter.name()));
+    }
+    if (filter.has_config_discovery()) return Unsupported("filters.config_discovery (ECDS)");
+    if (IsObserver(filter.name())) continue;
+    const std::string_view type = MessageName(filter.typed_config().type_url());
+    const auto compiler = inputs.compilers.find(type);
+    if (compiler == inputs.compilers.end()) {
+      return absl::UnimplementedError(
+          fmt::format("Didn't find a registered implementation for '{}' with type URL: '{}'",
+                      filter.name(), type));
+    }
+    auto compiled = compiler->second(filter.typed_config().value(), context);
+    if (!compiled.ok()) return WithContext(compiled.status(), "network filter " + filter.name());
+    handler = *std::move(compiled);
+  }
+  if (handler == nullptr) {
+    return absl::InvalidArgumentError("no terminal network filter in the filter chain");
+  }
+  return handler;
+}
+
+StatusOr<std::optional<TlsPlan>> CompileTransport(const v3::FilterChain& from) {
+  if (!from.has_transport_socket()) return std::optional<TlsPlan>();
+  const auto& socket = from.transport_socket();
+  const std::string_view type = MessageName(socket.typed_config().type_url());
+  if (type.ends_with(".RawBuffer")) return std::optional<TlsPlan>();
+  if (!type.ends_with(".DownstreamTlsContext")) {
+    return Unsupported(fmt::format("transport_socket {} ({})", socket.name(), type));
+  }
+  MELTEMI_ASSIGN_OR_RETURN(TlsPlan plan, CompileDownstreamTls(socket.typed_config().value()));
+  return std::optional<TlsPlan>(std::move(plan));
+}
+
+StatusOr<ChainPlan> CompileChain(const v3::FilterChain& from, const ListenerPlan& listener,
+                                 const ListenerInputs& inputs, const ListenerPlan* earlier) {
+  if (from.use_proxy_proto().value()) return Unsupported("filter_chains.use_proxy_proto");
+  ChainPlan plan;
+  MELTEMI_ASSIGN_OR_RETURN(plan.tls, CompileTransport(from));
+  v3::FilterChain
+      filters;  // what the handler is made of; a new match or certificate leaves it alone
+  *filters.mutable_filters() = from.filters();
+  plan.key = fmt::format("{}|{}|{}|", listener.listener.name,
+                         static_cast<int>(listener.listener.direction), plan.tls.has_value()) +
+             Deterministic(filters);
+  if (earlier != nullptr) {
+    for (const ChainPlan& before : earlier->chains) {
+      if (before.key != plan.key) continue;
+      plan.handler = before.handler;
+      plan.routes = before.routes;
+      return plan;
+    }
+  }
+  NotedRoutes routes(inputs.routes);
+  const ChainContext context{inputs.clusters, routes, listener.listener.name,
+                             listener.listener.direction, plan.tls.has_value()};
+  MELTEMI_ASSIGN_OR_RETURN(plan.handler, CompileHandler(from, inputs, context));
+  plan.routes = std::move(routes.noted);
+  return plan;
+}
+
+Status AddChain(const v3::FilterChain& from, const ListenerInputs& inputs,
+                const ListenerPlan* earlier, ListenerPlan& to) {
+  auto plan = CompileChain(from, to, inputs, earlier);
+  if (!plan.ok())
+    return WithContext(plan.status(), fmt::format("filter chain \"{}\"", from.name()));
+  FilterChain chain;
+  chain.name = from.name();
+  chain.handler = plan->handler;
+  chain.is_tls = plan->tls.has_value();
+  if (from.has_transport_socket_connect_timeout()) {
+    chain.handshake_timeout = CompileDuration(from.transport_socket_connect_timeout());
+  }
+  to.listener.chains.push_back(std::move(chain));
+  to.chains.push_back(*std::move(plan));
+  return absl::OkStatus();
+}
+
+Status CompileChains(const v3::Listener& from, const ListenerInputs& inputs,
+                     const ListenerPlan* earlier, ListenerPlan& to) {
+  if (from.has_filter_chain_matcher()) return Unsupported("filter_chain_matcher");
+  std::vector<ChainMatch> matches;
+  std::vector<std::string> names;
+  for (const auto& chain : from.filter_chains()) {
+    MELTEMI_RETURN_IF_ERROR(AddChain(chain, inputs, earlier, to));
+    auto match = CompileMatch(chain.filter_chain_match());
+    if (!match.ok())
+      return WithContext(match.status(), fmt::format("filter chain \"{}\"", chain.name()));
+    if (match->destination_port != 0) {
+      to.destination_ports.insert(static_cast<uint16_t>(match->destination_port));
+    }
+    matches.push_back(*std::move(match));
+    names.push_back(chain.name());
+  }
+  std::vector<const ChainMatch*> pointers;
+  for (const ChainMatch& match : matches) pointers.push_back(&match);
+  if (from.has_default_filter_chain()) {
+    to.listener.default_chain = static_cast<int>(to.listener.chains.size());
+    MELTEMI_RETURN_IF_ERROR(AddChain(from.default_filter_chain(), inputs, earlier, to));
+    pointers.push_back(nullptr);
+    names.emplace_back("default");
+  }
+  if (to.listener.chains.empty()) {
+    return absl::InvalidArgumentError("no filter chain: at least one is needed");
+  }
+  MELTEMI_ASSIGN_OR_RETURN(ChainMatcher matcher, ChainMatcher::Build(pointers, names));
+  to.listener.matcher = std::make_shared<const ChainMatcher>(std::move(matcher));
+  return absl::OkStatus();
+}
+
+Status RefuseUnsupported(const v3::Listener& from) {
+  if (from.has_udp_listener_config()) return Unsupported("udp_listener_config");
+  if (from.has_internal_listener()) return Unsupported("internal_listener");
+  if (from.has_api_listener()) return Unsupported("api_listener");
+  if (from.transparent().value()) return Unsupported("transparent (TPROXY)");
+  return absl::OkStatus();
+}
+
+Status CompileSettings(const v3::Listener& from, ListenerPlan& to) {
+  CompiledListener& listener = to.listener;
+  listener.name = from.name();
+  listener.stat_prefix = from.stat_prefix();
+  MELTEMI_ASSIGN_OR_RETURN(listener.address, CompileAddress(from.address()));
+  for (const auto& more : from.additional_addresses()) {
+    MELTEMI_ASSIGN_OR_RETURN(net::Address address, CompileAddress(more.address()));
+    listener.more_addresses.push_back(std::move(address));
+  }
+  if (from.traffic_direction() == envoy::config::core::v3::INBOUND)
+    listener.direction = Direction::kInbound;
+  if (from.traffic_direction() == envoy::config::core::v3::OUTBOUND) {
+    listener.direction = Direction::kOutbound;
+  }
+  listener.uses_original_destination = from.use_original_dst().value();
+  if (from.has_listener_filters_timeout()) {
+    listener.inspection_timeout = CompileDuration(from.listener_filters_timeout());
+  }
+  listener.continues_on_timeout = from.continue_on_listener_filters_timeout();
+  if (from.has_per_connection_buffer_limit_bytes()) {
+    listener.connection_buffer_bytes = from.per_connection_buffer_limit_bytes().value();
+  }
+  to.binds =
+      (!from.has_bind_to_port() || from.bind_to_port().value()) &&
+      (!from.deprecated_v1().has_bind_to_port() || from.deprecated_v1().bind_to_port().value());
+  for (const auto& filter : from.listener_filters()) {
+    MELTEMI_RETURN_IF_ERROR(CompileListenerFilter(filter, listener));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::set<std::string> ListenerPlan::secrets() const {
+  std::set<std::string> names;
+  for (const ChainPlan& chain : chains) {
+    if (chain.tls) names.merge(chain.tls->secrets());
+  }
+  return names;
+}
+
+std::set<std::string> ListenerPlan::routes() const {
+  std::set<std::string> names;
+  for (const ChainPlan& chain : chains) names.insert(chain.routes.begin(), chain.routes.end());
+  return names;
+}
+
+bool ListenerPlan::has_secrets(const Secrets& known) const {
+  return std::all_of(chains.begin(), chains.end(), [&](const ChainPlan& chain) {
+    return !chain.tls || chain.tls->has_secrets(known);
+  });
+}
+
+StatusOr<std::shared_ptr<const ListenerPlan>> CompileListener(std::string_view serialized,
+                                                              const ListenerInputs& inputs,
+                                                              const ListenerPlan* earlier) {
+  v3::Listener from;
+  if (!from.ParseFromArray(serialized.data(), static_cast<int>(serialized.size()))) {
+    return absl::InvalidArgumentError("Listener cannot be decoded");
+  }
+  auto plan = std::make_shared<ListenerPlan>();
+  Status status = RefuseUnsupported(from);
+  if (status.ok()) status = CompileSettings(from, *plan);
+  if (status.ok()) status = CompileChains(from, inputs, earlier, *plan);
+  if (!status.ok()) return WithContext(status, "listener " + from.name());
+  return std::shared_ptr<const ListenerPlan>(std::move(plan));
+}
+
+StatusOr<std::shared_ptr<CompiledListener>> BuildListener(const ListenerPlan& plan,
+                                                          const Secrets& secrets) {
+  auto listener = std::make_shared<CompiledListener>(plan.listener);
+  for (size_t i = 0; i < plan.chains.size(); ++i) {
+    const auto& tls = plan.chains[i].tls;
+    if (!tls || !tls->has_secrets(secrets)) continue;
+    auto context = BuildServer(*tls, secrets);
+    if (!context.ok()) {
+      return WithContext(context.status(), fmt::format("listener {} filter chain \"{}\"",
+                                                       listener->name, listener->chains[i].name));
+    }
+    listener->chains[i].tls = *std::move(context);
+  }
+  return listener;
+}
+
+}  // namespace meltemi::proxy

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// envoy.config.listener.v3.Listener → ListenerPlan. Control thread only. Filter chains become
+// handlers through the registry of network filters; a chain whose bytes did not change keeps its
+// handler, so its connections do not notice the update.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lib/base/status.h"
+#include "proxy/config/snapshot.h"
+#include "proxy/config/tls_compiler.h"
+#include "proxy/listener/listener_config.h"
+#include "proxy/listener/tcp_proxy.h"
+
+namespace meltemi::proxy {
+
+// Terminal network filters by message name
+// ("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy").
+using ChainCompilers = std::map<std::string, ChainCompiler, std::less<>>;
+
+struct ChainPlan {
+  std::string key;  // the chain's bytes and what its compilation depends on
+  std::shared_ptr<const ChainHandler> handler;
+  std::optional<TlsPlan> tls;
+  std::set<std::string> routes;  // RDS names it waits for
+};
+
+struct ListenerPlan {
+  CompiledListener listener;      // without sockets and TLS contexts
+  std::vector<ChainPlan> chains;  // as listener.chains
+  bool binds = true;
+  std::set<uint16_t> destination_ports;
+
+  std::set<std::string> secrets() const;
+  std::set<std::string> routes() const;
+  bool has_secrets(const Secrets& known) const;
+};
+
+struct ListenerInputs {
+  const ChainCompilers& compilers;
+  ClusterNames& clusters;
+  RouteNames& routes;
+};
+
+// `earlier` = the same listener before, whose equal chains keep their handlers; may be nullptr.
+StatusOr<std::shared_ptr<const ListenerPlan>> CompileListener(std::string_view serialized,
+                                                              const ListenerInputs& inputs,
+                                                              const ListenerPlan* earlier);
+
+// The listener with the TLS contexts its secrets allow; sockets are the caller's.
+StatusOr<std::shared_ptr<CompiledListener>> BuildListener(const ListenerPlan& plan,
+                                                          const Secrets& secrets);
+
+// For the registry. `observers` are told of every connection (access log, istio.stats).
+using TcpObservers = std::vector<std::shared_ptr<const TcpObserver>>;
+ChainCompiler TcpChainCompiler(TcpObservers observers = {});
+
+}  // namespace meltemi::proxy

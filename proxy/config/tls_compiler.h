@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// envoy.extensions.transport_sockets.tls.v3 → lib/tls. Control thread only.
+//
+// A plan is the settings with the names of the secrets (SDS) they still need; with the secrets at
+// hand it becomes a context. A rotation builds a new context from the same plan.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "lib/base/status.h"
+#include "lib/tls/context.h"
+
+namespace meltemi::proxy {
+
+// A Secret as far as TLS needs it.
+struct SecretValue {
+  std::optional<tls::CertificateKey> certificate;
+  std::optional<tls::PeerVerification> validation;
+};
+using Secrets = std::map<std::string, SecretValue, std::less<>>;
+
+struct TlsPlan {
+  tls::ServerSettings server;  // one of the two is used
+  tls::ClientSettings client;
+  bool is_server_name_automatic = false;
+  std::string certificate_secret;  // "" = none needed
+  std::string validation_secret;
+
+  std::set<std::string> secrets() const;
+  bool has_secrets(const Secrets& secrets) const;
+};
+
+// Each takes the serialized message. `where` begins error messages.
+StatusOr<TlsPlan> CompileUpstreamTls(std::string_view upstream_tls_context);
+StatusOr<TlsPlan> CompileDownstreamTls(std::string_view downstream_tls_context);
+// A serialized Secret; gives its name too.
+StatusOr<std::pair<std::string, SecretValue>> CompileSecret(std::string_view secret);
+
+// Require: plan.has_secrets(secrets).
+StatusOr<std::shared_ptr<const tls::ClientContext>> BuildClient(const TlsPlan& plan,
+                                                                const Secrets& secrets);
+StatusOr<std::shared_ptr<const tls::ServerContext>> BuildServer(const TlsPlan& plan,
+                                                                const Secrets& secrets);
+
+}  // namespace meltemi::proxy
