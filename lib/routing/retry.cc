@@ -68,47 +68,49 @@ uint32_t ConditionOfGrpcStatus(std::string_view status) {
 
 }  // namespace
 
-bool RetryPolicy::Retries(AttemptFailure failure) const {
+bool RetryPolicy::Retries(AttemptFailure failure, uint32_t also) const {
+  const uint32_t mask = conditions | also;
   constexpr uint32_t kAnyReset = k5xx | kGatewayError | kReset;
   switch (failure) {
     case AttemptFailure::kConnectFailed:
-      return conditions & (kAnyReset | kConnectFailure | kResetBeforeRequest);
+      return mask & (kAnyReset | kConnectFailure | kResetBeforeRequest);
     case AttemptFailure::kRefused:
-      return conditions & (kAnyReset | kRefusedStream | kResetBeforeRequest);
+      return mask & (kAnyReset | kRefusedStream | kResetBeforeRequest);
     case AttemptFailure::kResetBeforeRequest:
-      return conditions & (kAnyReset | kResetBeforeRequest);
+      return mask & (kAnyReset | kResetBeforeRequest);
     case AttemptFailure::kReset:
-      return conditions & kAnyReset;
+      return mask & kAnyReset;
     case AttemptFailure::kPerTryTimeout:
-      return conditions & kAnyReset;
+      return mask & kAnyReset;
     case AttemptFailure::kOverflow:
       return false;
   }
   return false;
 }
 
-bool RetryPolicy::Retries(const http::ResponseHead& response) const {
+bool RetryPolicy::Retries(const http::ResponseHead& response, uint32_t also) const {
+  const uint32_t mask = conditions | also;
   const int status = response.status;
   if (response.headers.Find("x-envoy-overloaded") != nullptr) return false;
   if (response.headers.Find("x-envoy-ratelimited") != nullptr) {
-    return conditions & kEnvoyRateLimited;
+    return mask & kEnvoyRateLimited;
   }
-  if ((conditions & k5xx) && status >= 500 && status < 600) return true;
-  if ((conditions & kGatewayError) && status >= 502 && status <= 504) return true;
-  if ((conditions & kRetriable4xx) && status == 409) return true;
-  if ((conditions & kRetriableStatusCodes) &&
+  if ((mask & k5xx) && status >= 500 && status < 600) return true;
+  if ((mask & kGatewayError) && status >= 502 && status <= 504) return true;
+  if ((mask & kRetriable4xx) && status == 409) return true;
+  if ((mask & kRetriableStatusCodes) &&
       std::find(retriable_status_codes.begin(), retriable_status_codes.end(), status) !=
           retriable_status_codes.end()) {
     return true;
   }
-  if (conditions & kRetriableHeaders) {
+  if (mask & kRetriableHeaders) {
     for (const HeaderPredicate& predicate : retriable_headers) {
       if (predicate.Matches(response.headers)) return true;
     }
   }
   // Only a trailers-only answer carries grpc-status in its head.
   const std::string_view* grpc_status = response.headers.Find(http::HeaderId::kGrpcStatus);
-  return grpc_status != nullptr && (conditions & ConditionOfGrpcStatus(*grpc_status));
+  return grpc_status != nullptr && (mask & ConditionOfGrpcStatus(*grpc_status));
 }
 
 Duration RetryPolicy::Backoff(uint32_t attempt, uint64_t random) const {

@@ -56,8 +56,9 @@ struct RetryPolicy {
   std::vector<HeaderPredicate> retriable_headers;          // of the response
   std::vector<HeaderPredicate> retriable_request_headers;  // empty, or one must match
 
-  bool Retries(AttemptFailure failure) const;
-  bool Retries(const http::ResponseHead& response) const;
+  // `also` = conditions a request's own headers add.
+  bool Retries(AttemptFailure failure, uint32_t also = 0) const;
+  bool Retries(const http::ResponseHead& response, uint32_t also = 0) const;
   // Full jitter: uniform in [0, min(max, (2^attempt − 1) · base)); `attempt` counts from 1.
   Duration Backoff(uint32_t attempt, uint64_t random) const;
 };

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/http/attempt.h"
+
+#include <utility>
+
+namespace meltemi::proxy {
+
+void Attempt::Open(Worker& worker, ClusterId cluster, const PickContext& context) {
+  worker_ = &worker;
+  is_head_sent = is_request_ended = is_response_started = is_response_ended = false;
+  state_ = State::kOpening;
+  std::unique_ptr<PendingOpen> pending =
+      worker.upstreams().OpenStream(cluster, context, *this, *this);
+  // Null when the outcome is already known, and then another try may have begun.
+  if (pending != nullptr) pending_ = std::move(pending);
+}
+
+void Attempt::BecomeIdle() {
+  state_ = State::kIdle;
+  stream_ = nullptr;
+  request_.Reset();
+  // The handle may be the very object that is calling us.
+  if (pending_ != nullptr) worker_->loop().DeferDelete(std::shared_ptr<void>(std::move(pending_)));
+}
+
+void Attempt::Cancel() {
+  if (state_ == State::kIdle) return;
+  if (state_ == State::kOpen) stream_->Reset(http::ResetReason::kLocal);
+  pending_.reset();
+  BecomeIdle();
+}
+
+void Attempt::OnStreamReady(http::ClientStream& stream, ActiveRequest request) {
+  if (pending_ != nullptr) worker_->loop().DeferDelete(std::shared_ptr<void>(std::move(pending_)));
+  state_ = State::kOpen;
+  stream_ = &stream;
+  request_ = std::move(request);
+  owner_.OnAttemptReady();
+}
+
+void Attempt::OnStreamFailure(const OpenFailureInfo& failure) {
+  BecomeIdle();
+  owner_.OnAttemptFailed(failure);
+}
+
+void Attempt::OnHead(bool end_stream) {
+  is_response_started = true;
+  owner_.OnAttemptHead(end_stream);
+}
+
+void Attempt::OnInformational(int status) {
+  owner_.OnAttemptInformational(status);
+}
+
+void Attempt::OnBody() {
+  owner_.OnAttemptBody();
+}
+
+void Attempt::OnWritable() {
+  owner_.OnAttemptWritable();
+}
+
+void Attempt::OnReset(http::ResetReason reason) {
+  // The host must still be known to the owner, the stream no more.
+  stream_ = nullptr;
+  state_ = State::kIdle;
+  owner_.OnAttemptReset(reason);
+  if (state_ == State::kIdle) request_.Reset();
+}
+
+void Attempt::OnFinished() {
+  BecomeIdle();
+  owner_.OnAttemptFinished();
+}
+
+}  // namespace meltemi::proxy

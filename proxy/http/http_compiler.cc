@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+// HttpConnectionManager → HttpOptions and the handler of its connections. Control thread only.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "envoy/extensions/filters/http/router/v3/router.pb.h"
+#include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
+#include "proxy/filters/registry.h"
+#include "proxy/http/access_log_compiler.h"
+#include "proxy/http/compile.h"
+#include "proxy/http/http_connection.h"
+#include "proxy/http/http_options.h"
+#include "proxy/http/route_compiler.h"
+
+namespace meltemi::proxy {
+
+namespace hcm = envoy::extensions::filters::network::http_connection_manager::v3;
+
+namespace {
+
+class HttpChainHandler final : public ChainHandler {
+ public:
+  explicit HttpChainHandler(HttpOptions options) : options_(std::move(options)) {}
+  std::unique_ptr<ActiveConnection> Accept(Worker& worker,
+                                           AcceptedConnection accepted) const override {
+    return std::make_unique<HttpConnection>(worker, options_, std::move(accepted));
+  }
+
+ private:
+  HttpOptions options_;
+};
+
+Status Unsupported(std::string_view field) {
+  return absl::InvalidArgumentError(fmt::format("{} is not supported", field));
+}
+
+Status CheckUnsupported(const hcm::HttpConnectionManager& from) {
+  if (from.has_scoped_routes()) return Unsupported("scoped_routes");
+  if (from.codec_type() == hcm::HttpConnectionManager::HTTP3)
+    return Unsupported("codec_type HTTP3");
+  if (from.original_ip_detection_extensions_size() > 0) {
+    return Unsupported("original_ip_detection_extensions");
+  }
+  if (from.early_header_mutation_extensions_size() > 0) {
+    return Unsupported("early_header_mutation_extensions");
+  }
+  if (from.has_local_reply_config()) return Unsupported("local_reply_config");
+  if (from.has_forward_client_cert_matcher()) return Unsupported("forward_client_cert_matcher");
+  return absl::OkStatus();
+}
+
+Status CompileCodec(const hcm::HttpConnectionManager& from, HttpOptions& to) {
+  using Codec = HttpOptions::Codec;
+  to.codec = from.codec_type() == hcm::HttpConnectionManager::HTTP1   ? Codec::kHttp1
+             : from.codec_type() == hcm::HttpConnectionManager::HTTP2 ? Codec::kHttp2
+                                                                      : Codec::kAuto;
+  to.accepts_http10 = from.http_protocol_options().accept_http_10();
+  if (from.has_max_request_headers_kb()) {
+    to.limits.head_bytes_max = size_t{from.max_request_headers_kb().value()} * 1024;
+  }
+  const auto& common = from.common_http_protocol_options();
+  if (common.has_max_headers_count())
+    to.limits.header_fields_max = common.max_headers_count().value();
+  const auto& http2 = from.http2_protocol_options();
+  if (http2.has_max_concurrent_streams()) {
+    to.limits.streams_max = http2.max_concurrent_streams().value();
+  }
+  if (http2.has_initial_stream_window_size()) {
+    to.limits.stream_buffer_bytes = http2.initial_stream_window_size().value();
+  }
+  if (http2.has_initial_connection_window_size()) {
+    to.limits.connection_window_bytes = http2.initial_connection_window_size().value();
+  }
+  using Common = envoy::config::core::v3::HttpProtocolOptions;
+  to.rejects_underscores = common.headers_with_underscores_action() == Common::REJECT_REQUEST;
+  to.drops_underscores = common.headers_with_underscores_action() == Common::DROP_HEADER;
+  if (common.has_idle_timeout()) to.idle_timeout = ToDuration(common.idle_timeout());
+  to.connection_duration_max = ToDuration(common.max_connection_duration());
+  to.stream_duration_max = ToDuration(common.max_stream_duration());
+  if (from.has_stream_idle_timeout())
+    to.stream_idle_timeout = ToDuration(from.stream_idle_timeout());
+  to.request_timeout = ToDuration(from.request_timeout());
+  return absl::OkStatus();
+}
+
+Status CompileClient(const hcm::HttpConnectionManager& from, HttpOptions& to) {
+  to.uses_remote_address = from.use_remote_address().value();
+  to.skips_xff_append = from.skip_xff_append();
+  to.appends_forwarded_port = from.append_x_forwarded_port();
+  to.xff_trusted_hops = from.xff_num_trusted_hops();
+  for (const auto& range : from.internal_address_config().cidr_ranges()) {
+    auto address = net::Address::ParseIp(range.address_prefix(), 0);
+    if (!address.ok()) return WithContext(address.status(), "internal_address_config");
+    IpRange to_range{std::string(address->ip_bytes()), range.prefix_len().value()};
+    if (to_range.prefix_bits > to_range.bytes.size() * 8) {
+      return absl::InvalidArgumentError(
+          "internal_address_config: a prefix longer than its address");
+    }
+    to.internal_ranges.push_back(std::move(to_range));
+  }
+  to.generates_request_id = !from.has_generate_request_id() || from.generate_request_id().value();
+  to.preserves_external_request_id = from.preserve_external_request_id();
+  to.sets_request_id_in_response = from.always_set_request_id_in_response();
+  using From = hcm::HttpConnectionManager;
+  using Mode = HttpOptions::ClientCert;
+  switch (from.forward_client_cert_details()) {
+    case From::FORWARD_ONLY:
+      to.client_cert = Mode::kForwardOnly;
+      break;
+    case From::APPEND_FORWARD:
+      to.client_cert = Mode::kAppendForward;
+      break;
+    case From::SANITIZE_SET:
+      to.client_cert = Mode::kSanitizeSet;
+      break;
+    case From::ALWAYS_FORWARD_ONLY:
+      to.client_cert = Mode::kAlwaysForwardOnly;
+      break;
+    default:
+      to.client_cert = Mode::kSanitize;
+  }
+  const auto& details = from.set_current_client_cert_details();
+  if (details.chain()) return Unsupported("set_current_client_cert_details.chain");
+  to.cert_has_subject = details.subject().value();
+  to.cert_has_uri = details.uri();
+  to.cert_has_dns = details.dns();
+  to.cert_has_pem = details.cert();
+  return absl::OkStatus();
+}
+
+void CompileTarget(const hcm::HttpConnectionManager& from, HttpOptions& to) {
+  using From = hcm::HttpConnectionManager;
+  using Slashes = HttpOptions::EscapedSlashes;
+  to.normalizes_path = from.normalize_path().value();
+  to.merges_slashes = from.merge_slashes();
+  to.strips_any_port = from.strip_any_host_port();
+  to.strips_trailing_dot = from.strip_trailing_host_dot();
+  switch (from.path_with_escaped_slashes_action()) {
+    case From::REJECT_REQUEST:
+      to.escaped_slashes = Slashes::kReject;
+      break;
+    case From::UNESCAPE_AND_REDIRECT:
+      to.escaped_slashes = Slashes::kRedirect;
+      break;
+    case From::UNESCAPE_AND_FORWARD:
+      to.escaped_slashes = Slashes::kForward;
+      break;
+    default:
+      to.escaped_slashes = Slashes::kKeep;
+  }
+  to.stat_prefix = from.stat_prefix();
+  if (!from.server_name().empty()) to.server_name = from.server_name();
+  if (from.server_header_transformation() == From::APPEND_IF_ABSENT) {
+    to.server_header = HttpOptions::ServerHeader::kAppendIfAbsent;
+  }
+  if (from.server_header_transformation() == From::PASS_THROUGH) {
+    to.server_header = HttpOptions::ServerHeader::kPassThrough;
+  }
+  to.via = from.via();
+  to.proxies_continue = from.proxy_100_continue();
+  for (const auto& upgrade : from.upgrade_configs()) {
+    to.upgrades.emplace_back(routing::LowerCase(upgrade.upgrade_type()),
+                             !upgrade.has_enabled() || upgrade.enabled().value());
+  }
+}
+
+Status CompileRoutesOf(const hcm::HttpConnectionManager& from, const ChainContext& context,
+                       HttpOptions& to) {
+  if (from.has_rds()) {
+    if (from.rds().route_config_name().empty()) {
+      return absl::InvalidArgumentError("rds: route_config_name is empty");
+    }
+    to.rds = context.routes.Intern(from.rds().route_config_name());
+    return absl::OkStatus();
+  }
+  if (!from.has_route_config()) return absl::InvalidArgumentError("neither rds nor route_config");
+  MELTEMI_ASSIGN_OR_RETURN(to.inline_routes,
+                           CompileRouteConfiguration(from.route_config(), context.clusters));
+  return absl::OkStatus();
+}
+
+constexpr std::string_view kRouterType = "envoy.extensions.filters.http.router.v3.Router";
+
+Status CompileRouter(const hcm::HttpFilter& from, HttpOptions& to) {
+  envoy::extensions::filters::http::router::v3::Router router;
+  if (!router.ParseFromString(from.typed_config().value())) {
+    return absl::InvalidArgumentError("router: not a Router message");
+  }
+  if (router.upstream_http_filters_size() > 0) return Unsupported("router: upstream_http_filters");
+  to.suppresses_envoy_headers = router.suppress_envoy_headers();
+  return absl::OkStatus();
+}
+
+Status CompileFilters(const hcm::HttpConnectionManager& from, const FilterContext& context,
+                      HttpOptions& to) {
+  bool has_router = false;
+  for (const hcm::HttpFilter& filter : from.http_filters()) {
+    if (has_router) return absl::InvalidArgumentError("http_filters: the router must be the last");
+    if (filter.disabled()) continue;
+    if (!filter.has_typed_config()) {
+      return absl::InvalidArgumentError(
+          fmt::format("http filter \"{}\": only typed_config is supported", filter.name()));
+    }
+    const std::string& type_url = filter.typed_config().type_url();
+    if (std::string_view(type_url).ends_with(kRouterType)) {
+      has_router = true;
+      MELTEMI_RETURN_IF_ERROR(CompileRouter(filter, to));
+      continue;
+    }
+    auto compiled = CompileFilter(filter.name(), type_url, filter.typed_config().value(), context);
+    if (!compiled.ok()) {
+      if (filter.is_optional() && absl::IsNotFound(compiled.status())) continue;
+      return WithContext(compiled.status(), fmt::format("http filter \"{}\"", filter.name()));
+    }
+    if (*compiled == nullptr) continue;
+    const uint8_t hooks = (*compiled)->hooks();
+    if (hooks & HttpFilter::kRequest) to.request_filters.push_back(*compiled);
+    if (hooks & HttpFilter::kResponse) to.response_filters.push_back(*compiled);
+    if (hooks & HttpFilter::kEnd) to.end_filters.push_back(*compiled);
+  }
+  if (!has_router) return absl::InvalidArgumentError("http_filters: the router is missing");
+  std::reverse(to.response_filters.begin(), to.response_filters.end());
+  return absl::OkStatus();
+}
+
+StatusOr<std::shared_ptr<const ChainHandler>> Compile(std::string_view serialized,
+                                                      const ChainContext& context,
+                                                      const HttpProcess& process) {
+  hcm::HttpConnectionManager from;
+  if (!from.ParseFromArray(serialized.data(), static_cast<int>(serialized.size()))) {
+    return absl::InvalidArgumentError("not an HttpConnectionManager message");
+  }
+  HttpOptions to;
+  MELTEMI_RETURN_IF_ERROR(CheckUnsupported(from));
+  MELTEMI_RETURN_IF_ERROR(CompileCodec(from, to));
+  MELTEMI_RETURN_IF_ERROR(CompileClient(from, to));
+  CompileTarget(from, to);
+  MELTEMI_RETURN_IF_ERROR(CompileRoutesOf(from, context, to));
+  MELTEMI_RETURN_IF_ERROR(CompileFilters(from, {process, context}, to));
+  for (const auto& log : from.access_log()) {
+    MELTEMI_ASSIGN_OR_RETURN(auto compiled, CompileAccessLog(log.SerializeAsString(), process));
+    if (compiled != nullptr) to.access_logs.push_back(std::move(compiled));
+  }
+  return std::make_shared<const HttpChainHandler>(std::move(to));
+}
+
+}  // namespace
+
+ChainCompiler HttpChainCompiler(HttpProcess process) {
+  return [process = std::move(process)](std::string_view serialized, const ChainContext& context) {
+    auto handler = Compile(serialized, context, process);
+    if (handler.ok()) return handler;
+    return StatusOr<std::shared_ptr<const ChainHandler>>(
+        WithContext(handler.status(), "HttpConnectionManager"));
+  };
+}
+
+}  // namespace meltemi::proxy

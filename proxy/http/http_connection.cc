@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/http/http_connection.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "proxy/http/mirror.h"
+
+namespace meltemi::proxy {
+namespace {
+
+// What the listener learned may settle the protocol without looking at a byte.
+std::optional<http::Protocol> KnownProtocol(HttpOptions::Codec codec, std::string_view detected) {
+  if (codec == HttpOptions::Codec::kHttp2) return http::Protocol::kHttp2;
+  if (codec == HttpOptions::Codec::kHttp1) return http::Protocol::kHttp11;
+  if (detected == "h2" || detected == "h2c" || detected == "istio-h2")
+    return http::Protocol::kHttp2;
+  if (detected == "http/1.1" || detected == "http/1.0" || detected == "istio-http/1.1" ||
+      detected == "istio-http/1.0") {
+    return http::Protocol::kHttp11;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+HttpConnection::HttpConnection(Worker& worker, const HttpOptions& options,
+                               AcceptedConnection accepted)
+    : worker_(worker),
+      options_(options),
+      connection_(std::move(accepted.connection)),
+      idle_timer_(worker.loop(),
+                  [this] {
+                    if (server_ != nullptr) return server_->Drain();
+                    connection_->Close();
+                    End();
+                  }),
+      duration_timer_(worker.loop(), [this] { Drain(); }) {
+  facts_.id = worker.random().Next();
+  facts_.direction = accepted.direction;
+  facts_.is_tls = accepted.is_tls;
+  facts_.remote = connection_->remote_address();
+  facts_.local = accepted.original_destination;
+  facts_.remote_text = facts_.remote.text();
+  facts_.remote_ip = facts_.remote.ip();
+  facts_.local_text = facts_.local.text();
+  facts_.local_ip = facts_.local.ip();
+  facts_.server_name = std::move(accepted.server_name);
+  if (options.connection_duration_max > Duration(0)) {
+    duration_timer_.Arm(options.connection_duration_max);
+  }
+  const auto protocol = KnownProtocol(options.codec, accepted.application_protocol);
+  if (protocol.has_value()) {
+    Begin(*protocol);
+  } else {
+    ArmIdleTimer();
+    connection_->SetCallbacks(this);
+  }
+}
+
+HttpConnection::~HttpConnection() {
+  is_over_ = true;
+  for (auto& exchange : active_) exchange->Abort();
+  mirrors_.clear();
+}
+
+void HttpConnection::OnInput() {
+  switch (http::DetectProtocol(connection_->input().view())) {
+    case http::Detected::kNeedMore:
+      if (!connection_->input_ended()) return;
+      connection_->Close();
+      return End();
+    case http::Detected::kHttp2:
+      return Begin(http::Protocol::kHttp2);
+    case http::Detected::kHttp10:
+    case http::Detected::kHttp11:
+    case http::Detected::kNotHttp:  // the codec answers 400, as Envoy's does
+      return Begin(http::Protocol::kHttp11);
+  }
+}
+
+void HttpConnection::OnClosed(net::CloseReason) {
+  End();
+}
+
+void HttpConnection::Begin(http::Protocol protocol) {
+  peek_ = connection_.get();
+  server_ = http::NewServerConnection(protocol, std::move(connection_), *this, options_.limits);
+  ArmIdleTimer();
+  if (is_draining_) server_->Drain();
+}
+
+// The handshake is done by the time of the first request.
+void HttpConnection::LearnTls(const net::Connection& connection) {
+  const net::TlsPeer* peer = connection.tls_peer();
+  if (peer == nullptr || !facts_.tls_version.empty()) return;
+  facts_.is_tls = true;
+  facts_.is_mutual_tls = !peer->certificate_der.empty();
+  facts_.peer_uri_san = peer->uri_san;
+  facts_.peer_dns_san = peer->dns_san;
+  facts_.peer_subject = peer->subject;
+  facts_.peer_certificate_der = peer->certificate_der;
+  facts_.tls_version = peer->version;
+  facts_.tls_cipher = peer->cipher;
+  if (facts_.server_name.empty()) facts_.server_name = peer->server_name;
+}
+
+void HttpConnection::ArmIdleTimer() {
+  if (options_.idle_timeout > Duration(0)) idle_timer_.Arm(options_.idle_timeout);
+}
+
+void HttpConnection::OnStream(http::ServerStream& stream) {
+  if (facts_.is_tls && facts_.tls_version.empty()) LearnTls(*peek_);
+  idle_timer_.Disarm();
+  if (free_.empty()) {
+    active_.push_back(std::make_unique<Exchange>(static_cast<ExchangeOwner&>(*this)));
+  } else {
+    active_.push_back(std::move(free_.back()));
+    free_.pop_back();
+  }
+  active_.back()->Begin(stream);
+}
+
+void HttpConnection::OnExchangeOver(Exchange& exchange) {
+  if (is_over_) return;  // the list is being walked
+  const auto at = std::find_if(active_.begin(), active_.end(),
+                               [&](const auto& one) { return one.get() == &exchange; });
+  if (at == active_.end()) return;
+  std::unique_ptr<Exchange> ended = std::move(*at);
+  *at = std::move(active_.back());
+  active_.pop_back();
+  if (free_.size() < kKeptExchangesMax) {
+    free_.push_back(std::move(ended));
+  } else {
+    // It is still on the stack.
+    worker_.loop().DeferDelete(std::shared_ptr<void>(std::move(ended)));
+  }
+  if (active_.empty()) ArmIdleTimer();
+}
+
+const std::shared_ptr<const RoutePin>& HttpConnection::pin() {
+  const std::shared_ptr<const Snapshot>& now = worker_.snapshot();
+  if (pin_ != nullptr && pin_->snapshot.get() == now.get()) return pin_;
+  auto pin = std::make_shared<RoutePin>();
+  pin->snapshot = now;
+  if (options_.inline_routes != nullptr) {
+    pin->routes = options_.inline_routes;
+  } else if (now != nullptr && options_.rds < now->routes.size()) {
+    pin->routes = std::static_pointer_cast<const HttpRoutes>(now->routes[options_.rds]);
+  }
+  pin_ = std::move(pin);
+  return pin_;
+}
+
+std::shared_ptr<MirrorStream> HttpConnection::StartMirror(const StreamInfo& info,
+                                                          const routing::Mirror& mirror,
+                                                          bool end_stream) {
+  if (mirrors_.size() >= kMirrorsMax) return nullptr;
+  auto stream = std::make_shared<MirrorStream>(worker_, [this](MirrorStream& over) {
+    const auto at = std::find_if(mirrors_.begin(), mirrors_.end(),
+                                 [&](const auto& one) { return one.get() == &over; });
+    if (at == mirrors_.end()) return;
+    worker_.loop().DeferDelete(std::move(*at));
+    mirrors_.erase(at);
+  });
+  mirrors_.push_back(stream);
+  stream->Start(info, mirror, end_stream);
+  return stream->is_over() ? nullptr : stream;
+}
+
+void HttpConnection::OnConnectionClosed() {
+  // Streams that the codec has not ended itself are gone all the same.
+  while (!active_.empty()) {
+    Exchange* const last = active_.back().get();
+    last->Abort();
+    if (!active_.empty() && active_.back().get() == last) {
+      worker_.loop().DeferDelete(std::shared_ptr<void>(std::move(active_.back())));
+      active_.pop_back();
+    }
+  }
+  End();
+}
+
+void HttpConnection::Drain() {
+  is_draining_ = true;
+  if (server_ != nullptr) server_->Drain();
+}
+
+void HttpConnection::End() {
+  if (std::exchange(is_over_, true)) return;
+  idle_timer_.Disarm();
+  duration_timer_.Disarm();
+  worker_.End(*this);
+}
+
+}  // namespace meltemi::proxy
