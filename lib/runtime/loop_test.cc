@@ -271,10 +271,10 @@ struct Config {
 };
 
 TEST(SnapshotSlots, WorkersAdoptAndTheControlThreadDestroys) {
+  std::thread::id destroyed_on[2];
   auto control = *Loop::Create();
   auto a = *Worker::Start("a", 0);
   auto b = *Worker::Start("b", 1);
-  std::thread::id destroyed_on[2];
   SnapshotSlots<Config> slots(*control, {&a->loop(), &b->loop()});
   std::shared_ptr<const Config> stream;  // one stream on worker b keeps the first snapshot
   int adopted = 0;
