@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
+#include <openssl/ssl.h>
 #include <sys/socket.h>
 
 #include <functional>
@@ -17,6 +18,19 @@ using std::chrono::milliseconds;
 using testing::CertificateAuthority;
 
 constexpr char kApp[] = "spiffe://cluster.local/ns/default/sa/app";
+
+void UsePair(SSL_CTX* context, const CertificateKey& pair) {
+  const std::unique_ptr<BIO, decltype(&BIO_free)> chain(BIO_new_mem_buf(pair.chain_pem.data(), -1),
+                                                        BIO_free);
+  const std::unique_ptr<BIO, decltype(&BIO_free)> key(BIO_new_mem_buf(pair.key_pem.data(), -1),
+                                                      BIO_free);
+  const std::unique_ptr<X509, decltype(&X509_free)> leaf(
+      PEM_read_bio_X509(chain.get(), nullptr, nullptr, nullptr), X509_free);
+  const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> secret(
+      PEM_read_bio_PrivateKey(key.get(), nullptr, nullptr, nullptr), EVP_PKEY_free);
+  ASSERT_EQ(1, SSL_CTX_use_certificate(context, leaf.get()));
+  ASSERT_EQ(1, SSL_CTX_use_PrivateKey(context, secret.get()));
+}
 
 struct Side final : net::ConnectionCallbacks {
   void OnConnected() override { is_connected = true; }
@@ -189,7 +203,9 @@ TEST_F(TlsTest, TheServerJudgesItsClient) {
     RunUntil([&] { return server_.closed.has_value() && client_.closed.has_value(); });
     EXPECT_EQ(CloseReason::kTlsFailed, *server_.closed);
     EXPECT_EQ(c.server_says, server_.failure);
-    if (c.client_hears != nullptr) EXPECT_EQ(c.client_hears, client_.failure);
+    if (c.client_hears != nullptr) {
+      EXPECT_EQ(c.client_hears, client_.failure);
+    }
     EXPECT_FALSE(server_.is_connected);
   }
 }
@@ -379,7 +395,9 @@ TEST_F(TlsTest, RecordsThatComeByteByByte) {
   client_.connection->output().Append("slow");
   const auto pump = [](const Fd& from, const Fd& to) {
     char byte;
-    if (read(from.get(), &byte, 1) == 1) EXPECT_EQ(1, write(to.get(), &byte, 1));
+    if (read(from.get(), &byte, 1) == 1) {
+      EXPECT_EQ(1, write(to.get(), &byte, 1));
+    }
   };
   for (int passes = 0; passes < 20'000 && server_.got.size() < 4; ++passes) {
     pump(client_wire, server_wire);
@@ -387,6 +405,43 @@ TEST_F(TlsTest, RecordsThatComeByteByByte) {
     loop_->RunOnce(Duration::zero());
   }
   EXPECT_EQ("slow", server_.got);
+}
+
+// OpenSSL as the other side: another implementation's view of the protocol.
+TEST_F(TlsTest, TalksWithOpenSsl) {
+  const CertificateKey pair = ca_.Issue();
+  for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+    for (const bool is_server : {false, true}) {
+      const std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context(SSL_CTX_new(TLS_method()),
+                                                                      SSL_CTX_free);
+      SSL_CTX_set_min_proto_version(context.get(), version);
+      SSL_CTX_set_max_proto_version(context.get(), version);
+      UsePair(context.get(), pair);
+      const std::unique_ptr<SSL, decltype(&SSL_free)> peer(SSL_new(context.get()), SSL_free);
+      Fd ours, theirs;
+      Pair(SOCK_STREAM, &ours, &theirs);
+      SSL_set_fd(peer.get(), theirs.get());
+      is_server ? SSL_set_accept_state(peer.get()) : SSL_set_connect_state(peer.get());
+      Put(&server_, std::move(ours),
+          is_server ? (*ClientContext::Build(Client()))->NewSession()
+                    : (*ServerContext::Build(Server()))->NewSession());
+      char bytes[16];
+      int got = 0;
+      for (int i = 0; i < 100 && got != 5; ++i) {
+        loop_->RunOnce(milliseconds(1));
+        if (SSL_do_handshake(peer.get()) == 1 && server_.got.empty()) {
+          EXPECT_EQ(5, SSL_write(peer.get(), "hello", 5));
+        }
+        if (server_.got == "hello" && server_.connection->bytes_sent() == 0) {
+          server_.connection->output().Append("world");
+          server_.connection->Flush();
+        }
+        got = SSL_read(peer.get(), bytes, sizeof bytes);
+      }
+      EXPECT_EQ("world", std::string(bytes, std::max(got, 0)));
+      EXPECT_EQ(kApp, server_.connection->tls_peer()->uri_san);
+    }
+  }
 }
 
 TEST_F(TlsTest, SettingsThatMakeNoContextAreRefused) {
