@@ -11,7 +11,7 @@
 #include "lib/runtime/loop.h"
 
 namespace meltemi::telemetry {
-class WorkerStats;
+class Recorder;
 }
 
 namespace meltemi::proxy {
@@ -67,8 +67,8 @@ class Worker {
   virtual const std::shared_ptr<const Snapshot>& snapshot() const = 0;
   // Destroys `connection` at the end of this pass. Callable from inside its own callbacks, once.
   virtual void End(ActiveConnection& connection) = 0;
-  // Counters of this worker; nullptr in tests without telemetry.
-  virtual telemetry::WorkerStats* stats() = 0;
+  // This worker's way into the metrics registry; nullptr in tests without telemetry.
+  virtual telemetry::Recorder* recorder() = 0;
 
  protected:
   ~Worker() = default;

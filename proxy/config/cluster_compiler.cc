@@ -114,6 +114,10 @@ Status CompileDiscovery(const v3::Cluster& from, ClusterPlan& to) {
       to.endpoint_name = from.eds_cluster_config().service_name().empty()
                              ? from.name()
                              : from.eds_cluster_config().service_name();
+      to.fetch_timeout =
+          from.eds_cluster_config().eds_config().has_initial_fetch_timeout()
+              ? CompileDuration(from.eds_cluster_config().eds_config().initial_fetch_timeout())
+              : std::chrono::seconds(15);
       return absl::OkStatus();
     case v3::Cluster::ORIGINAL_DST:
       to.config.discovery = Discovery::kOriginalDst;
@@ -208,6 +212,10 @@ Status AddTransport(std::string name, StringPairs match, const core::TransportSo
     auto compiled = CompileUpstreamTls(from.typed_config().value());
     if (!compiled.ok()) return WithContext(compiled.status(), "transport_socket " + transport.name);
     plan = *std::move(compiled);
+    if (!plan->secrets().empty() && plan->fetch_timeout.count() > 0 &&
+        (to.fetch_timeout.count() == 0 || plan->fetch_timeout < to.fetch_timeout)) {
+      to.fetch_timeout = plan->fetch_timeout;
+    }
     transport.is_tls = true;
     transport.is_sni_automatic = plan->is_server_name_automatic;
   } else if (!url.empty() && !url.ends_with(".RawBuffer")) {

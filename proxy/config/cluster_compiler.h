@@ -25,6 +25,8 @@ struct ClusterPlan {
   CompiledAssignment assignment;            // STATIC and DNS
   Duration dns_refresh = std::chrono::seconds(5);
   bool is_dns_v4_only = false, is_dns_v6_only = false;
+  // The shortest of the waits its sources allow while warming; 0 = for ever.
+  Duration fetch_timeout{};
 
   std::set<std::string> secrets() const;
   bool has_secrets(const Secrets& known) const;

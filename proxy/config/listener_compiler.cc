@@ -238,6 +238,10 @@ Status AddChain(const v3::FilterChain& from, const ListenerInputs& inputs,
   auto plan = CompileChain(from, to, inputs, earlier);
   if (!plan.ok())
     return WithContext(plan.status(), fmt::format("filter chain \"{}\"", from.name()));
+  if (plan->tls && !plan->tls->secrets().empty() && plan->tls->fetch_timeout.count() > 0 &&
+      (to.fetch_timeout.count() == 0 || plan->tls->fetch_timeout < to.fetch_timeout)) {
+    to.fetch_timeout = plan->tls->fetch_timeout;
+  }
   FilterChain chain;
   chain.name = from.name();
   chain.handler = plan->handler;

@@ -36,6 +36,7 @@ struct ListenerPlan {
   std::vector<ChainPlan> chains;  // as listener.chains
   bool binds = true;
   std::set<uint16_t> destination_ports;
+  Duration fetch_timeout{};  // the shortest wait for secrets; 0 = for ever
 
   std::set<std::string> secrets() const;
   std::set<std::string> routes() const;

@@ -127,6 +127,13 @@ StatusOr<int> Version(v3::TlsParameters::TlsProtocol protocol, int automatic) {
   }
 }
 
+void NoteFetchTimeout(const v3::SdsSecretConfig& from, TlsPlan& plan) {
+  if (!from.sds_config().has_initial_fetch_timeout()) return;
+  const auto& timeout = from.sds_config().initial_fetch_timeout();
+  plan.fetch_timeout =
+      std::chrono::seconds(timeout.seconds()) + std::chrono::nanoseconds(timeout.nanos());
+}
+
 struct Common {
   std::vector<tls::CertificateKey> certificates;
   tls::PeerVerification verification;
@@ -139,11 +146,13 @@ Status CompileValidation(const v3::CommonTlsContext& from, Common& to, TlsPlan& 
   if (from.has_validation_context()) context = &from.validation_context();
   if (from.has_validation_context_sds_secret_config()) {
     plan.validation_secret = from.validation_context_sds_secret_config().name();
+    NoteFetchTimeout(from.validation_context_sds_secret_config(), plan);
   }
   if (from.has_combined_validation_context()) {
     context = &from.combined_validation_context().default_validation_context();
-    plan.validation_secret =
-        from.combined_validation_context().validation_context_sds_secret_config().name();
+    const auto& secret = from.combined_validation_context().validation_context_sds_secret_config();
+    plan.validation_secret = secret.name();
+    NoteFetchTimeout(secret, plan);
   }
   if (context != nullptr) MELTEMI_RETURN_IF_ERROR(AddValidation(*context, to.verification));
   to.has_trust = !plan.validation_secret.empty() || !to.verification.trusted_pem.empty() ||
@@ -173,6 +182,7 @@ StatusOr<Common> CompileCommon(const v3::CommonTlsContext& from, TlsPlan& plan) 
   }
   if (from.tls_certificate_sds_secret_configs_size() == 1) {
     plan.certificate_secret = from.tls_certificate_sds_secret_configs(0).name();
+    NoteFetchTimeout(from.tls_certificate_sds_secret_configs(0), plan);
   }
   MELTEMI_RETURN_IF_ERROR(CompileValidation(from, to, plan));
   const auto& params = from.tls_params();

@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 
+#include "lib/base/clock.h"
 #include "lib/base/status.h"
 #include "lib/tls/context.h"
 
@@ -30,6 +31,8 @@ struct TlsPlan {
   bool is_server_name_automatic = false;
   std::string certificate_secret;  // "" = none needed
   std::string validation_secret;
+  // How long a user waits for them before it starts without; 0 = for ever (initial_fetch_timeout).
+  Duration fetch_timeout = std::chrono::seconds(15);
 
   std::set<std::string> secrets() const;
   bool has_secrets(const Secrets& secrets) const;

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/server.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "lib/runtime/snapshot.h"
+#include "lib/runtime/worker.h"
+#include "proxy/config/dump.h"
+#include "proxy/config/model.h"
+#include "proxy/proxy_worker.h"
+
+namespace meltemi::proxy {
+namespace {
+
+constexpr size_t kConcurrencyMax = 256;
+
+class Server final : public ProxyServer {
+ public:
+  Server(runtime::Loop& control, ServerOptions options)
+      : control_(control), options_(std::move(options)) {
+    if (options_.sockets == nullptr) options_.sockets = NewHostSockets();
+  }
+  ~Server() override { Stop(); }
+
+  Status Start();
+  ConfigSink& config() override { return *model_; }
+  void SetLoadingStatic(bool is_loading) override { model_->set_is_loading_static(is_loading); }
+  void Drain(Direction direction, bool stops_accepting) override;
+  size_t CountConnections() override;
+  void Stop() override;
+
+  std::string ConfigDump(const std::string& resource, const std::string& name_regex) override {
+    return DumpConfig(*model_, resource, name_regex);
+  }
+  std::string ClustersText() override { return DumpClustersText(*model_); }
+  std::string ClustersJson() override { return DumpClustersJson(*model_); }
+  std::string ListenersText() override { return DumpListenersText(*model_); }
+  std::string ListenersJson() override { return DumpListenersJson(*model_); }
+
+ private:
+  // What lives on one worker's thread.
+  struct Seat {
+    std::unique_ptr<runtime::Worker> thread;
+    std::unique_ptr<ProxyWorker> worker;
+  };
+  void Publish(std::shared_ptr<const Snapshot> snapshot, std::function<void()> adopted);
+  ChainCompilers Compilers() const;
+
+  runtime::Loop& control_;
+  ServerOptions options_;
+  std::vector<std::unique_ptr<Seat>> seats_;
+  std::unique_ptr<runtime::SnapshotSlots<Snapshot>> slots_;
+  std::unique_ptr<Model> model_;
+};
+
+ChainCompilers Server::Compilers() const {
+  constexpr std::string_view kNetwork = "envoy.extensions.filters.network.";
+  return {
+      {fmt::format("{}tcp_proxy.v3.TcpProxy", kNetwork), TcpChainCompiler(options_.tcp_observers)},
+      {fmt::format("{}http_connection_manager.v3.HttpConnectionManager", kNetwork),
+       HttpChainCompiler(options_.process)},
+  };
+}
+
+Status Server::Start() {
+  if (options_.concurrency == 0 || options_.concurrency > kConcurrencyMax) {
+    return absl::InvalidArgumentError(
+        fmt::format("concurrency {}: must be 1 to {}", options_.concurrency, kConcurrencyMax));
+  }
+  std::vector<runtime::Loop*> loops;
+  for (size_t i = 0; i < options_.concurrency; ++i) {
+    auto seat = std::make_unique<Seat>();
+    MELTEMI_ASSIGN_OR_RETURN(seat->thread, runtime::Worker::Start(fmt::format("worker-{}", i), i));
+    Seat* at = seat.get();
+    at->thread->RunAndWait([this, at, i] {
+      at->worker = std::make_unique<ProxyWorker>(static_cast<uint32_t>(i), at->thread->loop(),
+                                                 at->thread->pool(), *options_.sockets,
+                                                 options_.registry, options_.limits);
+    });
+    loops.push_back(&at->thread->loop());
+    seats_.push_back(std::move(seat));
+  }
+  slots_ = std::make_unique<runtime::SnapshotSlots<Snapshot>>(control_, loops);
+  model_ = std::make_unique<Model>(Model::Options{
+      .control = control_,
+      .clock = RealClock(),
+      .sockets = *options_.sockets,
+      .workers = options_.concurrency,
+      .compilers = Compilers(),
+      .compile_routes = [](std::string_view serialized,
+                           ClusterNames& clusters) { return CompileRoutes(serialized, clusters); },
+      .resolver = options_.resolver,
+      .publish =
+          [this](std::shared_ptr<const Snapshot> snapshot, std::function<void()> adopted) {
+            Publish(std::move(snapshot), std::move(adopted));
+          },
+  });
+  return absl::OkStatus();
+}
+
+void Server::Publish(std::shared_ptr<const Snapshot> snapshot, std::function<void()> adopted) {
+  if (seats_.empty()) return;
+  slots_->Publish(std::move(snapshot));
+  // Posted behind the slot's change: each worker finds the new snapshot there.
+  auto waiting = std::make_shared<size_t>(seats_.size());
+  auto done = std::make_shared<std::function<void()>>(std::move(adopted));
+  for (size_t i = 0; i < seats_.size(); ++i) {
+    seats_[i]->thread->Post([this, i, waiting, done] {
+      seats_[i]->worker->Adopt(slots_->Get(i));
+      control_.Post([waiting, done] {
+        if (--*waiting == 0 && *done) (*done)();
+      });
+    });
+  }
+}
+
+void Server::Drain(Direction direction, bool stops_accepting) {
+  for (const auto& seat : seats_) {
+    seat->thread->Post([at = seat.get(), direction, stops_accepting] {
+      at->worker->listeners().Drain(direction, stops_accepting);
+    });
+  }
+}
+
+size_t Server::CountConnections() {
+  size_t count = 0;
+  for (const auto& seat : seats_) {
+    seat->thread->RunAndWait([&] { count += seat->worker->listeners().active(); });
+  }
+  return count;
+}
+
+void Server::Stop() {
+  for (size_t i = 0; i < seats_.size(); ++i) {
+    seats_[i]->thread->RunAndWait([this, i] {
+      seats_[i]->worker.reset();
+      slots_->Release(i);
+    });
+  }
+  for (const auto& seat : seats_) seat->thread->StopAndJoin();
+  // References the workers gave back are posted to the control loop and end there; the seats, whose
+  // loops the slots name, stay until this object goes.
+}
+
+}  // namespace
+
+StatusOr<std::unique_ptr<ProxyServer>> ProxyServer::Build(runtime::Loop& control,
+                                                          ServerOptions options) {
+  auto server = std::make_unique<Server>(control, std::move(options));
+  MELTEMI_RETURN_IF_ERROR(server->Start());
+  return std::unique_ptr<ProxyServer>(std::move(server));
+}
+
+}  // namespace meltemi::proxy
