@@ -12,6 +12,10 @@
 #include "proxy/config/snapshot.h"
 #include "proxy/listener/chain_handler.h"
 
+namespace meltemi::telemetry {
+class Registry;
+}
+
 namespace meltemi::proxy {
 
 // What the HTTP path must know of the process it runs in; the same for every chain.
@@ -19,6 +23,7 @@ struct HttpProcess {
   std::string node_id;
   std::string node_metadata_json;  // of the bootstrap's node: names, labels, for metadata exchange
   std::string version = MELTEMI_VERSION;
+  telemetry::Registry* metrics = nullptr;  // outlives every chain; nullptr = no request metrics
 };
 
 // A serialized envoy.config.route.v3.RouteConfiguration (RDS).

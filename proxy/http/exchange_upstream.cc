@@ -225,7 +225,7 @@ void Exchange::OnAttemptReady() {
       info_.upstream_uri_san = arena_.Copy(peer->uri_san);
     }
   }
-  info_.upstream_workload = facts.workload;
+  info_.upstream_workload = arena_.Copy(facts.workload);
   if (retry_ != nullptr && retries_left_ > 0) tried_hosts_.push_back(&host);
   const routing::ForwardAction& action = *info_.route.route->forward();
   http::RequestHead& head = *info_.request;

@@ -11,6 +11,7 @@
 #include "proxy/http/compile.h"
 #include "proxy/http/http_connection.h"
 #include "proxy/http/http_options.h"
+#include "proxy/http/node_facts.h"
 #include "proxy/http/route_compiler.h"
 
 namespace meltemi::proxy {
@@ -232,6 +233,7 @@ StatusOr<std::shared_ptr<const ChainHandler>> Compile(std::string_view serialize
     return absl::InvalidArgumentError("not an HttpConnectionManager message");
   }
   HttpOptions to;
+  to.identity_path = ParseNode(process.node_metadata_json).identity_path;
   MELTEMI_RETURN_IF_ERROR(CheckUnsupported(from));
   MELTEMI_RETURN_IF_ERROR(CompileCodec(from, to));
   MELTEMI_RETURN_IF_ERROR(CompileClient(from, to));

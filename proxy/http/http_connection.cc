@@ -102,6 +102,12 @@ void HttpConnection::LearnTls(const net::Connection& connection) {
   facts_.peer_certificate_der = peer->certificate_der;
   facts_.tls_version = peer->version;
   facts_.tls_cipher = peer->cipher;
+  // Both ends of mutual TLS in a mesh belong to one trust domain, or the peer's alias of it.
+  constexpr std::string_view kScheme = "spiffe://";
+  if (peer->uri_san.starts_with(kScheme) && !options_.identity_path.empty()) {
+    const size_t end = std::min(peer->uri_san.find('/', kScheme.size()), peer->uri_san.size());
+    facts_.local_uri_san = std::string(peer->uri_san.substr(0, end)) + options_.identity_path;
+  }
   if (facts_.server_name.empty()) facts_.server_name = peer->server_name;
 }
 

@@ -54,6 +54,8 @@ struct HttpOptions {
   ClientCert client_cert = ClientCert::kSanitize;
   bool cert_has_subject = false, cert_has_uri = false, cert_has_dns = false, cert_has_pem = false;
 
+  std::string identity_path;  // of our own SPIFFE identity: "/ns/x/sa/y"; "" = unknown
+
   bool proxies_continue = false;
   bool accepts_http10 = false;
   bool normalizes_path = false;
