@@ -53,6 +53,7 @@ class Server final : public ProxyServer {
   std::vector<std::unique_ptr<Seat>> seats_;
   std::unique_ptr<runtime::SnapshotSlots<Snapshot>> slots_;
   std::unique_ptr<Model> model_;
+  bool is_stopped_ = false;
 };
 
 ChainCompilers Server::Compilers() const {
@@ -101,7 +102,7 @@ Status Server::Start() {
 }
 
 void Server::Publish(std::shared_ptr<const Snapshot> snapshot, std::function<void()> adopted) {
-  if (seats_.empty()) return;
+  if (is_stopped_) return;
   slots_->Publish(std::move(snapshot));
   // Posted behind the slot's change: each worker finds the new snapshot there.
   auto waiting = std::make_shared<size_t>(seats_.size());
@@ -117,6 +118,7 @@ void Server::Publish(std::shared_ptr<const Snapshot> snapshot, std::function<voi
 }
 
 void Server::Drain(Direction direction, bool stops_accepting) {
+  if (is_stopped_) return;
   for (const auto& seat : seats_) {
     seat->thread->Post([at = seat.get(), direction, stops_accepting] {
       at->worker->listeners().Drain(direction, stops_accepting);
@@ -126,6 +128,7 @@ void Server::Drain(Direction direction, bool stops_accepting) {
 
 size_t Server::CountConnections() {
   size_t count = 0;
+  if (is_stopped_) return count;
   for (const auto& seat : seats_) {
     seat->thread->RunAndWait([&] { count += seat->worker->listeners().active(); });
   }
@@ -133,6 +136,7 @@ size_t Server::CountConnections() {
 }
 
 void Server::Stop() {
+  if (std::exchange(is_stopped_, true)) return;
   for (size_t i = 0; i < seats_.size(); ++i) {
     seats_[i]->thread->RunAndWait([this, i] {
       seats_[i]->worker.reset();
