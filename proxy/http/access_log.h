@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "proxy/http/stream_info.h"
@@ -14,6 +15,9 @@ class AccessLog {
  public:
   virtual ~AccessLog() = default;
   virtual void Write(const StreamInfo& info) const = 0;
+  // Names (lower case) of response headers it asks for: kept, as a response's head may go before
+  // the log.
+  virtual const std::vector<std::string>& response_headers() const = 0;
 };
 
 using AccessLogs = std::vector<std::shared_ptr<const AccessLog>>;

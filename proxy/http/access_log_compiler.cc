@@ -175,8 +175,14 @@ class LineBatch final : public runtime::Deferred {
 
 class FileAccessLog final : public AccessLog {
  public:
-  FileAccessLog(Fd file, telemetry::AccessLogFormat format, std::unique_ptr<const LogFilter> filter)
-      : file_(std::move(file)), format_(std::move(format)), filter_(std::move(filter)) {}
+  FileAccessLog(Fd file, telemetry::AccessLogFormat format, std::unique_ptr<const LogFilter> filter,
+                std::vector<std::string> response_headers)
+      : file_(std::move(file)),
+        format_(std::move(format)),
+        filter_(std::move(filter)),
+        response_headers_(std::move(response_headers)) {}
+
+  const std::vector<std::string>& response_headers() const override { return response_headers_; }
 
   void Write(const StreamInfo& info) const override {
     if (filter_ != nullptr && !filter_->Selects(info)) return;
@@ -196,6 +202,7 @@ class FileAccessLog final : public AccessLog {
   const Fd file_;
   const telemetry::AccessLogFormat format_;
   const std::unique_ptr<const LogFilter> filter_;
+  const std::vector<std::string> response_headers_;
   // One per worker, touched by that worker only.
   mutable std::array<std::unique_ptr<LineBatch>, kWorkersMax> batches_;
 };
@@ -212,31 +219,57 @@ StatusOr<Fd> OpenLog(const std::string& path) {
   return file;
 }
 
-StatusOr<telemetry::AccessLogFormat> CompileJson(const google::protobuf::Struct& from) {
+struct CompiledFormat {
+  telemetry::AccessLogFormat format;
+  std::vector<std::string> response_headers;
+};
+
+// Names in "%RESP(X?Y)%".
+void CollectResponseHeaders(std::string_view format, std::vector<std::string>& names) {
+  constexpr std::string_view kMark = "%RESP(";
+  for (size_t at = format.find(kMark); at != std::string_view::npos; at = format.find(kMark, at)) {
+    at += kMark.size();
+    std::string_view rest = format.substr(at, format.find(')', at) - at);
+    while (!rest.empty()) {
+      const size_t end = std::min(rest.find('?'), rest.size());
+      names.push_back(routing::LowerCase(rest.substr(0, end)));
+      rest.remove_prefix(std::min(end + 1, rest.size()));
+    }
+  }
+}
+
+StatusOr<CompiledFormat> CompileText(std::string_view text) {
+  MELTEMI_ASSIGN_OR_RETURN(auto format, telemetry::AccessLogFormat::CompileText(text));
+  CompiledFormat compiled{std::move(format), {}};
+  CollectResponseHeaders(text, compiled.response_headers);
+  return compiled;
+}
+
+StatusOr<CompiledFormat> CompileJson(const google::protobuf::Struct& from) {
   std::vector<std::pair<std::string, std::string>> members;
+  std::vector<std::string> response_headers;
   for (const auto& [key, value] : from.fields()) {
     if (value.kind_case() != google::protobuf::Value::kStringValue) {
       return absl::InvalidArgumentError(fmt::format("json_format: \"{}\" must be a string", key));
     }
     members.emplace_back(key, value.string_value());
+    CollectResponseHeaders(value.string_value(), response_headers);
   }
   std::sort(members.begin(), members.end());  // protobuf keeps no order
-  return telemetry::AccessLogFormat::CompileJson(members);
+  MELTEMI_ASSIGN_OR_RETURN(auto format, telemetry::AccessLogFormat::CompileJson(members));
+  return CompiledFormat{std::move(format), std::move(response_headers)};
 }
 
-StatusOr<telemetry::AccessLogFormat> CompileFormat(
+StatusOr<CompiledFormat> CompileFormat(
     const envoy::extensions::access_loggers::file::v3::FileAccessLog& from) {
-  if (!from.has_log_format()) {
-    return telemetry::AccessLogFormat::CompileText(telemetry::IstioTextFormat());
-  }
+  if (!from.has_log_format()) return CompileText(telemetry::IstioTextFormat());
   const auto& format = from.log_format();
   if (format.has_json_format()) return CompileJson(format.json_format());
   if (!format.has_text_format_source()) {
     return absl::InvalidArgumentError("log_format: give text_format_source or json_format");
   }
   const auto& source = format.text_format_source();
-  return telemetry::AccessLogFormat::CompileText(
-      source.has_inline_bytes() ? source.inline_bytes() : source.inline_string());
+  return CompileText(source.has_inline_bytes() ? source.inline_bytes() : source.inline_string());
 }
 
 constexpr std::string_view kFileType = "envoy.extensions.access_loggers.file.v3.FileAccessLog";
@@ -258,14 +291,15 @@ StatusOr<std::shared_ptr<const AccessLog>> CompileAccessLog(std::string_view ser
   if (!file.ParseFromString(from.typed_config().value())) {
     return absl::InvalidArgumentError("not a FileAccessLog message");
   }
-  MELTEMI_ASSIGN_OR_RETURN(auto format, CompileFormat(file));
+  MELTEMI_ASSIGN_OR_RETURN(CompiledFormat format, CompileFormat(file));
   std::unique_ptr<const LogFilter> filter;
   if (from.has_filter()) {
     MELTEMI_ASSIGN_OR_RETURN(filter, CompileFilterOf(from.filter()));
   }
   MELTEMI_ASSIGN_OR_RETURN(Fd descriptor, OpenLog(file.path()));
-  return std::make_shared<const FileAccessLog>(std::move(descriptor), std::move(format),
-                                               std::move(filter));
+  return std::make_shared<const FileAccessLog>(std::move(descriptor), std::move(format.format),
+                                               std::move(filter),
+                                               std::move(format.response_headers));
 }
 
 }  // namespace meltemi::proxy

@@ -11,7 +11,6 @@
 
 namespace meltemi::proxy {
 
-// nullptr = accepted, without effect.
 StatusOr<std::shared_ptr<const AccessLog>> CompileAccessLog(std::string_view serialized,
                                                             const HttpProcess& process);
 

@@ -173,10 +173,24 @@ void Exchange::SendHead(http::ResponseHead& head, bool end_stream) {
   for (const auto& filter : options_.response_filters) filter->OnResponse(*this);
   info_.status = head.status;
   info_.response_head_bytes = head.headers.bytes();
+  if (!options_.logged_response_headers.empty()) KeepHeaders(head.headers);
   if (const std::string_view* status = head.headers.Find(http::HeaderId::kGrpcStatus)) {
     info_.grpc_status = arena_.Copy(*status);
   }
   down_->SendResponse(head, end_stream);
+}
+
+void Exchange::KeepHeaders(const http::HeaderMap& headers) {
+  using Kept = StreamInfo::KeptHeader;
+  const auto& wanted = options_.logged_response_headers;
+  char* const room = arena_.Allocate(wanted.size() * sizeof(Kept), alignof(Kept));
+  auto* const kept = reinterpret_cast<Kept*>(room);
+  size_t count = 0;
+  for (const routing::HeaderRef& header : wanted) {
+    const auto value = routing::ValueOf(headers, header);
+    if (value.has_value()) new (&kept[count++]) Kept{header.name, arena_.Copy(*value)};
+  }
+  info_.kept_headers = {kept, count};
 }
 
 void Exchange::Reply(const LocalReply& reply) {

@@ -92,6 +92,7 @@ class Exchange final : public FilterStream, private http::StreamCallbacks, priva
   void PumpLocalBody();
   void OnResponseComplete();
   void SendHead(http::ResponseHead& head, bool end_stream);
+  void KeepHeaders(const http::HeaderMap& headers);
   void ResetDownstream();
   void Conclude();  // the client's side is over: log
   void HandBackIfOver();

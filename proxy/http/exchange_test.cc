@@ -26,7 +26,11 @@ class CapturedLog final : public AccessLog {
     records.push_back(
         {info.status, std::string(info.flags.Short(*info.arena)), std::string(info.details)});
   }
+  const std::vector<std::string>& response_headers() const override { return none_; }
   mutable std::vector<LogRecord> records;
+
+ private:
+  std::vector<std::string> none_;
 };
 
 class ExchangeTest : public ::testing::Test, private ExchangeOwner {

@@ -242,7 +242,14 @@ StatusOr<std::shared_ptr<const ChainHandler>> Compile(std::string_view serialize
   MELTEMI_RETURN_IF_ERROR(CompileFilters(from, {process, context}, to));
   for (const auto& log : from.access_log()) {
     MELTEMI_ASSIGN_OR_RETURN(auto compiled, CompileAccessLog(log.SerializeAsString(), process));
-    if (compiled != nullptr) to.access_logs.push_back(std::move(compiled));
+    for (const std::string& name : compiled->response_headers()) {
+      if (to.logged_response_headers.size() == StreamInfo::kKeptHeadersMax) {
+        return absl::InvalidArgumentError(fmt::format(
+            "access_log: more than {} response headers asked for", StreamInfo::kKeptHeadersMax));
+      }
+      to.logged_response_headers.push_back(routing::HeaderRef::Of(name));
+    }
+    to.access_logs.push_back(std::move(compiled));
   }
   return std::make_shared<const HttpChainHandler>(std::move(to));
 }

@@ -82,6 +82,7 @@ struct HttpOptions {
   std::vector<std::shared_ptr<const HttpFilter>> response_filters;  // in reverse order of the chain
   std::vector<std::shared_ptr<const HttpFilter>> end_filters;
   AccessLogs access_logs;
+  std::vector<routing::HeaderRef> logged_response_headers;  // at most kKeptHeadersMax
 };
 
 }  // namespace meltemi::proxy

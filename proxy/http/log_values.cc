@@ -48,11 +48,10 @@ std::optional<std::string_view> ResponseValue(const StreamInfo& info, std::strin
   if (name == "x-envoy-upstream-service-time" && !info.upstream_service_time.empty()) {
     return info.upstream_service_time;
   }
-  if (name == "grpc-status" && !info.grpc_status.empty()) return info.grpc_status;
-  if (info.response == nullptr) return std::nullopt;
-  const std::string_view* value = info.response->headers.Find(name);
-  if (value == nullptr) return std::nullopt;
-  return *value;
+  for (const StreamInfo::KeptHeader& kept : info.kept_headers) {
+    if (kept.name == name) return kept.value;
+  }
+  return std::nullopt;
 }
 
 }  // namespace

@@ -45,6 +45,11 @@ struct PeerInfo {
 };
 
 struct StreamInfo {
+  static constexpr size_t kKeptHeadersMax = 16;
+  struct KeptHeader {
+    std::string_view name, value;
+  };
+
   Worker* worker = nullptr;
   const DownstreamFacts* downstream = nullptr;
   http::RequestHead* request = nullptr;
@@ -86,6 +91,7 @@ struct StreamInfo {
   bool has_peer_headers = false;  // the client offered metadata exchange
   std::string_view cors_origin;   // allowed by the route's policy
 
+  std::span<const KeptHeader> kept_headers;  // of the response, those that logs ask for; in `arena`
   uint64_t request_body_bytes = 0, response_body_bytes = 0;
   uint64_t request_head_bytes = 0, response_head_bytes = 0;
   WallTime start_wall{};
