@@ -18,17 +18,21 @@ parser.add_argument("--gate")
 parser.add_argument("--capture")
 args, _ = parser.parse_known_args()
 
-capture = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-capture.connect(args.capture)
-capture.send(struct.pack("=IBBH", 0x4D435031, 1, 0, 15001))
-_, descriptors, _, _ = socket.recv_fds(capture, 12, 1)
-outbound = socket.socket(fileno=descriptors[0])
-outbound.setblocking(True)
+watched = []
+if args.capture:
+    capture = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    capture.connect(args.capture)
+    capture.send(struct.pack("=IBBH", 0x4D435031, 1, 0, 15001))
+    _, descriptors, _, _ = socket.recv_fds(capture, 12, 1)
+    outbound = socket.socket(fileno=descriptors[0])
+    outbound.setblocking(True)
+    watched.append(outbound)
 
 health = socket.socket()
 health.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 health.bind((args.ip, 15021))
 health.listen()
+watched.append(health)
 
 
 def drain(*_):
@@ -42,7 +46,7 @@ def drain(*_):
 signal.signal(signal.SIGTERM, drain)
 print("proxy up", flush=True)
 while True:
-    for ready in select.select([outbound, health], [], [])[0]:
+    for ready in select.select(watched, [], [])[0]:
         connection, _ = ready.accept()
         if ready is health:
             connection.recv(4096)

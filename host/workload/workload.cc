@@ -98,6 +98,11 @@ Status Workload::Start() {
 
 Status Workload::MakeSandbox() {
   sandbox_started_ = loop_.Now();
+  if (!has_app()) {
+    state_.phase = Phase::kAwaitingProxy;
+    StartProxy();
+    return absl::OkStatus();
+  }
   MELTEMI_ASSIGN_OR_RETURN(Sandbox sandbox,
                            Sandbox::Create({.directory = spec_.directory + "/sandbox",
                                             .hostname = spec_.name,
@@ -113,8 +118,10 @@ Status Workload::MakeSandbox() {
 
 void Workload::StartProxy() {
   Command command = spec_.proxy;
-  command.argv.push_back("--capture");
-  command.argv.push_back(sandbox_->capture_path());
+  if (has_app()) {
+    command.argv.push_back("--capture");
+    command.argv.push_back(sandbox_->capture_path());
+  }
   proxy_started_ = loop_.Now();
   auto started = Process::Start(loop_, command, proxy_log_->writer(),
                                 [this](Ending ending) { OnProxyEnded(ending); });
@@ -160,7 +167,7 @@ void Workload::OnProxyPolled(bool is_ready, const std::string& why) {
       is_ready ? "" : fmt::format("its proxy is not ready: {}\nsee {}", why, proxy_log());
   if (is_ready && state_.phase == Phase::kAwaitingProxy) {
     state_.phase = Phase::kRunning;
-    StartApp();
+    if (has_app()) StartApp();
   }
   Update();
 }
@@ -373,7 +380,7 @@ void Workload::Stop() {
     timer->Disarm();
   proxy_check_.reset();
   StopProbes();
-  if (sandbox_ == nullptr) return End();
+  if (sandbox_ == nullptr && proxy_ == nullptr) return End();
   state_.phase = Phase::kDraining;
   state_.message = "stopping";
   if (proxy_ == nullptr) return StopApp();
@@ -405,7 +412,7 @@ void Workload::End() {
 
 void Workload::Update() {
   state_.is_ready = state_.phase == Phase::kRunning && state_.is_proxy_ready &&
-                    state_.is_app_running && is_probe_passing_;
+                    (!has_app() || (state_.is_app_running && is_probe_passing_));
   on_change_(state_);
 }
 

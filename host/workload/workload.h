@@ -43,7 +43,7 @@ struct WorkloadSpec {
   std::string ip;
   std::string domain = "cluster.local";
   std::string directory;  // for the sandbox's files and logs; the logs stay
-  Command app;            // environment complete
+  Command app;            // environment complete; none = a gateway: a proxy and no sandbox
   Command proxy;          // command line complete but for --capture, which the sandbox decides
   uint16_t status_port = 15021;  // where the proxy answers /healthz/ready, on `ip`
   RestartPolicy restart = RestartPolicy::kAlways;
@@ -100,6 +100,7 @@ class Workload final {
 
  private:
   class Events;
+  bool has_app() const { return !spec_.app.argv.empty(); }
   // One of: waiting for an answer of the proxy's or the app's probes.
   Status MakeSandbox();
   void OnSandboxEvent();

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// The command lines of the programs a mesh is made of: the one place of the host that knows their
+// flags.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "host/controllers/pods.h"
+#include "host/sandbox/messages.h"
+
+namespace meltemi::host {
+
+// Loopback ports the control plane is told to use: picked once, kept when it is started again, so
+// that its proxies find it.
+struct ControlPlanePorts {
+  uint16_t api = 0;         // Kubernetes-shaped API
+  uint16_t discovery = 0;   // xDS and CSR over TLS
+  uint16_t monitoring = 0;  // /ready, /metrics
+};
+
+struct Programs {
+  std::string directory;  // holds meltemid and meltemi-proxy
+  std::string state;      // of the control plane: store, keys, root certificate
+  std::string domain = "cluster.local";
+  std::string mesh;
+  std::string log_level = "info";
+  int concurrency = 1;
+  ControlPlanePorts ports;
+  std::vector<std::string> env;
+
+  std::string root_certificate() const { return state + "/root-cert.pem"; }
+  Command ControlPlane() const;
+  Command Proxy(const ProxyRequest& request, const std::string& token_file) const;
+  // FailedPrecondition when one of the programs is missing.
+  Status Check() const;
+};
+
+// Free loopback ports; all different.
+StatusOr<ControlPlanePorts> PickPorts();
+
+}  // namespace meltemi::host
