@@ -21,6 +21,7 @@ class Server final : public ProxyServer {
   Server(runtime::Loop& control, ServerOptions options)
       : control_(control), options_(std::move(options)) {
     if (options_.sockets == nullptr) options_.sockets = NewHostSockets();
+    if (options_.process.metrics == nullptr) options_.process.metrics = options_.registry;
   }
   ~Server() override { Stop(); }
 
@@ -92,7 +93,6 @@ Status Server::Start() {
       .compilers = Compilers(),
       .compile_routes = [](std::string_view serialized,
                            ClusterNames& clusters) { return CompileRoutes(serialized, clusters); },
-      .resolver = options_.resolver,
       .publish =
           [this](std::shared_ptr<const Snapshot> snapshot, std::function<void()> adopted) {
             Publish(std::move(snapshot), std::move(adopted));
