@@ -14,7 +14,6 @@
 #include "lib/runtime/loop.h"
 #include "lib/telemetry/metrics.h"
 #include "proxy/config/listener_compiler.h"
-#include "proxy/config/resolver.h"
 #include "proxy/config/sink.h"
 #include "proxy/http/compile.h"
 #include "proxy/listener/socket_source.h"
@@ -29,7 +28,6 @@ struct ServerOptions {
   HttpProcess process;
   ListenerLimits limits;
   TcpObservers tcp_observers;
-  NameResolver* resolver = nullptr;
 };
 
 class ProxyServer {

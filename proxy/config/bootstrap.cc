@@ -26,12 +26,13 @@ using Proto = envoy::config::bootstrap::v3::Bootstrap;
 void KeepAnyTypes() {
   namespace filters = envoy::extensions::filters::listener;
   namespace sockets = envoy::extensions::transport_sockets;
-  (void)filters::http_inspector::v3::HttpInspector::default_instance();
-  (void)filters::original_dst::v3::OriginalDst::default_instance();
-  (void)filters::tls_inspector::v3::TlsInspector::default_instance();
-  (void)sockets::raw_buffer::v3::RawBuffer::default_instance();
-  (void)sockets::tls::v3::UpstreamTlsContext::default_instance();
-  (void)envoy::extensions::upstreams::http::v3::HttpProtocolOptions::default_instance();
+  google::protobuf::LinkMessageReflection<filters::http_inspector::v3::HttpInspector>();
+  google::protobuf::LinkMessageReflection<filters::original_dst::v3::OriginalDst>();
+  google::protobuf::LinkMessageReflection<filters::tls_inspector::v3::TlsInspector>();
+  google::protobuf::LinkMessageReflection<sockets::raw_buffer::v3::RawBuffer>();
+  google::protobuf::LinkMessageReflection<sockets::tls::v3::UpstreamTlsContext>();
+  google::protobuf::LinkMessageReflection<
+      envoy::extensions::upstreams::http::v3::HttpProtocolOptions>();
 }
 
 bool IsJson(std::string_view text) {

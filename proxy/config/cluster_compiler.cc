@@ -98,6 +98,21 @@ Status CompileBalancing(const v3::Cluster& from, ClusterConfig& to) {
   return balance::Build({}, balancing).status();
 }
 
+net::LookupFamily FamilyOf(const v3::Cluster& from) {
+  switch (from.dns_lookup_family()) {
+    case v3::Cluster::V4_ONLY:
+      return net::LookupFamily::kV4Only;
+    case v3::Cluster::V6_ONLY:
+      return net::LookupFamily::kV6Only;
+    case v3::Cluster::V4_PREFERRED:
+      return net::LookupFamily::kV4Preferred;
+    case v3::Cluster::ALL:
+      return net::LookupFamily::kAll;
+    default:
+      return net::LookupFamily::kAuto;
+  }
+}
+
 Status CompileDiscovery(const v3::Cluster& from, ClusterPlan& to) {
   switch (from.type()) {
     case v3::Cluster::STATIC:
@@ -142,8 +157,7 @@ Status CompileDiscovery(const v3::Cluster& from, ClusterPlan& to) {
   }
   const bool is_dns = to.config.discovery != Discovery::kStatic;
   if (from.has_dns_refresh_rate()) to.dns_refresh = CompileDuration(from.dns_refresh_rate());
-  to.is_dns_v4_only = from.dns_lookup_family() == v3::Cluster::V4_ONLY;
-  to.is_dns_v6_only = from.dns_lookup_family() == v3::Cluster::V6_ONLY;
+  to.dns_family = FamilyOf(from);
   MELTEMI_ASSIGN_OR_RETURN(to.assignment, CompileAssignment(from.load_assignment(), is_dns));
   return absl::OkStatus();
 }

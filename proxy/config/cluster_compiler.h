@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "lib/base/status.h"
+#include "lib/net/resolver.h"
 #include "proxy/config/endpoint_compiler.h"
 #include "proxy/config/tls_compiler.h"
 #include "proxy/upstream/cluster.h"
@@ -24,7 +25,7 @@ struct ClusterPlan {
   std::string endpoint_name;                // EDS: resource that carries the endpoints
   CompiledAssignment assignment;            // STATIC and DNS
   Duration dns_refresh = std::chrono::seconds(5);
-  bool is_dns_v4_only = false, is_dns_v6_only = false;
+  net::LookupFamily dns_family = net::LookupFamily::kAuto;
   // The shortest of the waits its sources allow while warming; 0 = for ever.
   Duration fetch_timeout{};
 

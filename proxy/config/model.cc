@@ -5,8 +5,6 @@
 
 #include <algorithm>
 
-#include "proxy/config/resolver.h"
-
 namespace meltemi::proxy {
 
 uint32_t Model::Names::Intern(std::string_view name) {

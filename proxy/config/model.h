@@ -21,13 +21,12 @@
 #include "absl/container/flat_hash_map.h"
 #include "lib/runtime/loop.h"
 #include "proxy/config/cluster_compiler.h"
+#include "proxy/config/dns_endpoints.h"
 #include "proxy/config/listener_compiler.h"
 #include "proxy/config/sink.h"
 #include "proxy/config/snapshot.h"
 
 namespace meltemi::proxy {
-
-class NameResolver;
 
 using RouteCompiler = std::function<StatusOr<std::shared_ptr<const RouteTableBase>>(
     std::string_view serialized, ClusterNames& clusters)>;
@@ -48,8 +47,6 @@ class Model final : public ConfigSink {
     size_t workers = 1;
     ChainCompilers compilers;
     RouteCompiler compile_routes;
-    NameResolver* resolver =
-        nullptr;  // for DNS clusters; without one only literal addresses resolve
     // Hands a snapshot to the workers and calls back once all run on it.
     std::function<void(std::shared_ptr<const Snapshot>, std::function<void()>)> publish;
   };
@@ -68,7 +65,8 @@ class Model final : public ConfigSink {
     bool is_static = false;
     std::shared_ptr<const ClusterPlan> plan;
     std::shared_ptr<const CompiledCluster> published;
-    std::optional<Assignment> resolved;  // DNS: the last answer
+    std::unique_ptr<DnsEndpoints> dns;   // DNS clusters
+    std::optional<Assignment> resolved;  // their last answer
     bool is_dirty = true;                // settings or secrets changed
     bool has_new_endpoints = true;
     MonotonicTime deadline{};  // warming ends; zero = not set
@@ -136,6 +134,7 @@ class Model final : public ConfigSink {
   std::map<std::string, RouteEntry> routes_;
   std::map<std::string, Stored> secret_versions_;  // without their bytes
   Secrets secrets_;
+  std::unique_ptr<net::Resolver> resolver_;  // made for the first DNS cluster
   std::map<std::string, std::shared_ptr<ListenerSockets>> sockets_;  // by address
   Wanted wanted_;
   std::function<void()> on_wanted_;

@@ -4,7 +4,6 @@
 
 #include "lib/base/log.h"
 #include "proxy/config/model.h"
-#include "proxy/config/resolver.h"
 
 namespace meltemi::proxy {
 
@@ -149,18 +148,27 @@ bool Model::is_warm() const {
          std::all_of(listeners_.begin(), listeners_.end(), is_published);
 }
 
-// Until a resolver answers, an entry that has literal addresses only is resolved by itself.
 void Model::Resolve(const std::string& name, ClusterEntry& entry) {
-  const CompiledAssignment& from = entry.plan->assignment;
-  if (from.named.empty()) {
-    entry.resolved = from.assignment;
+  if (entry.plan->assignment.named.empty()) {
+    entry.resolved = entry.plan->assignment.assignment;
     return;
   }
-  if (options_.resolver == nullptr) {
-    MELTEMI_LOG(warn, "cluster {}: its names cannot be resolved here", name);
-    entry.resolved = from.assignment;
-    return;
+  if (resolver_ == nullptr) {
+    auto resolver = net::Resolver::Create(options_.control);
+    if (!resolver.ok()) {
+      MELTEMI_LOG(error, "cluster {}: no DNS: {}", name, Message(resolver.status()));
+      return;
+    }
+    resolver_ = *std::move(resolver);
   }
+  entry.dns = std::make_unique<DnsEndpoints>(options_.control, *resolver_, entry.plan,
+                                             [this, name](const Assignment& assignment) {
+                                               const auto found = clusters_.find(name);
+                                               if (found == clusters_.end()) return;
+                                               found->second.resolved = assignment;
+                                               found->second.has_new_endpoints = true;
+                                               Commit(nullptr);
+                                             });
 }
 
 }  // namespace meltemi::proxy

@@ -61,12 +61,17 @@ class EchoServer {
   }
   uint16_t port() const { return port_; }
   int accepted() const { return accepted_; }
+  std::string last_peer() const { return net::Address::Ipv4(last_peer_, 0).ip(); }
 
  private:
   void Run() {
     for (;;) {
-      Fd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+      sockaddr_in peer{};
+      socklen_t length = sizeof peer;
+      Fd socket(
+          ::accept4(listener_.get(), reinterpret_cast<sockaddr*>(&peer), &length, SOCK_CLOEXEC));
       if (!socket.valid()) return;
+      last_peer_ = ntohl(peer.sin_addr.s_addr);
       ++accepted_;
       connections_.emplace_back([socket = std::move(socket)] {
         char buffer[16384];
@@ -81,16 +86,19 @@ class EchoServer {
   uint16_t port_ = 0;
   Fd listener_;
   std::atomic<int> accepted_ = 0;
+  std::atomic<uint32_t> last_peer_ = 0;
   std::vector<std::thread> connections_;
   std::thread thread_;
 };
 
 class ClientSocket {
  public:
-  explicit ClientSocket(uint16_t port) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  explicit ClientSocket(uint16_t port, const char* ip = "127.0.0.1")
+      : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     const timeval limit{10, 0};  // a lost byte fails the test instead of hanging it
     ::setsockopt(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    const sockaddr_in address = Loopback(port);
+    sockaddr_in address = Loopback(port);
+    ::inet_pton(AF_INET, ip, &address.sin_addr);
     EXPECT_EQ(::connect(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
   }
   ~ClientSocket() {
@@ -175,12 +183,15 @@ class ProxyFixture {
     sink().Commit([&] { is_adopted = true; });
     WaitFor(is_adopted);
   }
-  void WaitFor(const bool& condition) {
+  void WaitUntil(const std::function<bool()>& condition) {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-    while (!condition && std::chrono::steady_clock::now() < deadline) {
+    while (!condition()) {
+      ASSERT_LT(std::chrono::steady_clock::now(), deadline);
       control_->RunOnce(std::chrono::milliseconds(50));
     }
-    ASSERT_TRUE(condition);
+  }
+  void WaitFor(const bool& condition) {
+    WaitUntil([&] { return condition; });
   }
   uint16_t port(const std::string& listener) {
     const auto json = nlohmann::json::parse(server_->ListenersJson(), nullptr, false);
