@@ -127,6 +127,26 @@ void HttpConnection::OnStream(http::ServerStream& stream) {
   active_.back()->Begin(stream);
 }
 
+// There was no request to speak of, but somebody will look for the reason of the 400 in the log.
+void HttpConnection::OnProtocolError(std::string_view detail) {
+  if (options_.access_logs.empty()) return;
+  Arena arena;
+  http::RequestHead head(arena);
+  StreamInfo info;
+  info.worker = &worker_;
+  info.downstream = &facts_;
+  info.request = &head;
+  info.arena = &arena;
+  info.pin = pin();
+  info.start = info.end = worker_.loop().Now();
+  info.start_wall = worker_.clock().Wall();
+  info.status = detail == "request_headers_too_large" ? 431 : 400;
+  info.details = detail;
+  info.is_local = true;
+  info.flags.Set(ResponseFlag::kDownstreamProtocolError);
+  for (const auto& log : options_.access_logs) log->Write(info);
+}
+
 void HttpConnection::OnExchangeOver(Exchange& exchange) {
   if (is_over_) return;  // the list is being walked
   const auto at = std::find_if(active_.begin(), active_.end(),

@@ -36,6 +36,7 @@ class HttpConnection final : public ActiveConnection,
   void OnClosed(net::CloseReason reason) override;
   // http::ServerConnectionCallbacks
   void OnStream(http::ServerStream& stream) override;
+  void OnProtocolError(std::string_view detail) override;
   void OnConnectionClosed() override;
   // ExchangeOwner
   Worker& worker() override { return worker_; }
