@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Server and client HTTP connections: HTTP/1.1 (http/h1) and HTTP/2 (http/h2) behind one interface each.
-// Worker-local. The connection owns its streams.
+// Server and client HTTP connections: HTTP/1.1 (http/h1) and HTTP/2 (http/h2) behind one interface
+// each. Worker-local. The connection owns its streams.
 #pragma once
 
 #include <memory>
@@ -12,13 +12,14 @@
 namespace meltemi::http {
 
 struct Limits {
-  size_t head_bytes_max = 60 * 1024;       // Envoy's default, answered with 431
+  size_t head_bytes_max = 60 * 1024;  // Envoy's default, answered with 431
   size_t header_fields_max = 100;
-  size_t stream_buffer_bytes = 64 * 1024;  // body bytes held per stream and direction; HTTP/2 stream window
-  uint32_t streams_max = 100;              // concurrent, HTTP/2
+  size_t stream_buffer_bytes =
+      64 * 1024;               // body bytes held per stream and direction; HTTP/2 stream window
+  uint32_t streams_max = 100;  // concurrent, HTTP/2
   uint32_t connection_window_bytes = 1024 * 1024;
-  size_t pipelined_requests_max = 64;      // HTTP/1 requests answered per pass before others get a turn
-  uint32_t resets_per_minute_max = 500;    // HTTP/2 RST_STREAM flood (CVE-2023-44487)
+  size_t pipelined_requests_max = 64;  // HTTP/1 requests answered per pass before others get a turn
+  uint32_t resets_per_minute_max = 500;            // HTTP/2 RST_STREAM flood (CVE-2023-44487)
   uint32_t control_frames_per_minute_max = 10000;  // PING, SETTINGS floods
 };
 
@@ -26,13 +27,14 @@ struct Limits {
 
 class ServerConnectionCallbacks {
  public:
-  // A new request begins; called when its head is complete. The callee sets the stream's callbacks at
-  // once; OnHead follows. Returning without doing so resets the stream.
+  // A new request begins; called when its head is complete. The callee sets the stream's callbacks
+  // at once; OnHead follows. Returning without doing so resets the stream.
   virtual void OnStream(ServerStream& stream) = 0;
-  // Bytes could not be parsed: the codec already answered (400, 431, 413, GOAWAY). `detail` is a static
-  // token for the access log, e.g. "http1.codec_error", "request_headers_too_large".
+  // Bytes could not be parsed: the codec already answered (400, 431, 413, GOAWAY). `detail` is a
+  // static token for the access log, e.g. "http1.codec_error", "request_headers_too_large".
   virtual void OnProtocolError(std::string_view detail) { (void)detail; }
-  // The connection is gone and with it every stream; destroy the ServerConnection from here at will.
+  // The connection is gone and with it every stream; destroy the ServerConnection from here at
+  // will.
   virtual void OnConnectionClosed() = 0;
 
  protected:
@@ -44,13 +46,14 @@ class ServerConnection {
   virtual ~ServerConnection() = default;
   virtual Protocol protocol() const = 0;
   virtual size_t active_streams() const = 0;
-  // No new requests: `connection: close` on HTTP/1, GOAWAY on HTTP/2; closes when the last stream ends.
+  // No new requests: `connection: close` on HTTP/1, GOAWAY on HTTP/2; closes when the last stream
+  // ends.
   virtual void Drain() = 0;
   virtual void Close() = 0;
 };
 
-// Chooses HTTP/2 when `protocol` says so; kHttp11 accepts 1.0 and 1.1. To detect from the first bytes
-// (Envoy's codec AUTO) use DetectProtocol on the peeked input.
+// Chooses HTTP/2 when `protocol` says so; kHttp11 accepts 1.0 and 1.1. To detect from the first
+// bytes (Envoy's codec AUTO) use DetectProtocol on the peeked input.
 std::unique_ptr<ServerConnection> NewServerConnection(Protocol protocol,
                                                       std::unique_ptr<net::Connection> connection,
                                                       ServerConnectionCallbacks& callbacks,
@@ -64,9 +67,9 @@ Detected DetectProtocol(std::string_view first_bytes);
 
 class ClientConnectionCallbacks {
  public:
-  virtual void OnConnected() {}             // ready for streams (handshake and ALPN done)
-  virtual void OnStreamsAvailable() {}      // can_open() turned true again
-  virtual void OnGoAway() {}                // takes no new streams; existing ones go on
+  virtual void OnConnected() {}         // ready for streams (handshake and ALPN done)
+  virtual void OnStreamsAvailable() {}  // can_open() turned true again
+  virtual void OnGoAway() {}            // takes no new streams; existing ones go on
   // Gone; every stream got OnReset before. Destroy from here at will.
   virtual void OnConnectionClosed(net::CloseReason reason) = 0;
 
@@ -78,8 +81,8 @@ class ClientConnection {
  public:
   virtual ~ClientConnection() = default;
   virtual Protocol protocol() const = 0;
-  // Whether a stream can be opened now: HTTP/1 idle, HTTP/2 below the peer's limit. Streams may be opened
-  // before OnConnected; what they send waits.
+  // Whether a stream can be opened now: HTTP/1 idle, HTTP/2 below the peer's limit. Streams may be
+  // opened before OnConnected; what they send waits.
   virtual bool can_open() const = 0;
   virtual size_t active_streams() const = 0;
   // The stream belongs to the connection and lives until OnFinished / OnReset returns.

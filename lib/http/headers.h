@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Header fields of one message, in order of arrival, without heap use per field.
 //
-// Worker-local; lives in its stream and shares the stream's arena, which holds the text. Names are lower
-// case. Well-known names carry an id, so filters compare an integer. Pseudo headers (":path") are not
-// stored here: RequestHead and ResponseHead have fields for them.
+// Worker-local; lives in its stream and shares the stream's arena, which holds the text. Names are
+// lower case. Well-known names carry an id, so filters compare an integer. Pseudo headers (":path")
+// are not stored here: RequestHead and ResponseHead have fields for them.
 #pragma once
 
 #include <array>
@@ -35,15 +35,15 @@ struct HeaderField {
 
 class HeaderMap final {
  public:
-  explicit HeaderMap(Arena& arena) : arena_(arena) { fields_.reserve(24); }
+  explicit HeaderMap(Arena& arena) : arena_(arena) {}
 
   // The views must live as long as the map: arena text or literals.
   void AddBorrowed(HeaderId id, std::string_view name, std::string_view value) {
     fields_.push_back({name, value, id});
   }
-  void Add(std::string_view name, std::string_view value);   // copies both
-  void Add(HeaderId id, std::string_view value);             // copies the value
-  void Set(HeaderId id, std::string_view value);             // replaces all of that name
+  void Add(std::string_view name, std::string_view value);  // copies both
+  void Add(HeaderId id, std::string_view value);            // copies the value
+  void Set(HeaderId id, std::string_view value);            // replaces all of that name
   void Set(std::string_view name, std::string_view value);
   void Remove(HeaderId id);
   void Remove(std::string_view name);

@@ -17,7 +17,8 @@ constexpr std::string_view ProtocolName(Protocol protocol) {
 }
 
 // How long a body is, as far as its head tells.
-inline constexpr int64_t kLengthUnknown = -1;  // chunked, HTTP/2 without content-length, until close
+inline constexpr int64_t kLengthUnknown =
+    -1;  // chunked, HTTP/2 without content-length, until close
 
 struct RequestHead {
   explicit RequestHead(Arena& arena) : headers(arena) {}
@@ -25,11 +26,13 @@ struct RequestHead {
   std::string_view scheme;     // "http" or "https"
   std::string_view authority;  // Host or :authority
   std::string_view path;       // :path with query; "" for CONNECT without one, "*" for OPTIONS *
-  std::string_view upgrade;    // the Upgrade token of an HTTP/1 upgrade or :protocol of extended CONNECT
+  std::string_view
+      upgrade;  // the Upgrade token of an HTTP/1 upgrade or :protocol of extended CONNECT
   Protocol protocol = Protocol::kHttp11;
   int64_t content_length = kLengthUnknown;
   bool expects_continue = false;
-  // Hop-by-hop fields (connection, transfer-encoding, keep-alive, host …) are taken out by the codec.
+  // Hop-by-hop fields (connection, transfer-encoding, keep-alive, host …) are taken out by the
+  // codec.
   HeaderMap headers;
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A small HTTP server and client for endpoints of our own: admin, metrics, the embedded API, probes, the
-// command line. Whole requests in, whole responses or a stream of chunks out. Not for proxied traffic.
-// Loop-thread only.
+// A small HTTP server and client for endpoints of our own: admin, metrics, the embedded API,
+// probes, the command line. Whole requests in, whole responses or a stream of chunks out. Not for
+// proxied traffic. Loop-thread only.
 #pragma once
 
 #include <functional>
@@ -21,8 +21,8 @@ namespace meltemi::http {
 
 struct ServiceRequest {
   std::string method;
-  std::string path;                          // percent-decoded, without query
-  std::multimap<std::string, std::string> query;  // percent-decoded
+  std::string path;                                 // percent-decoded, without query
+  std::multimap<std::string, std::string> query;    // percent-decoded
   std::multimap<std::string, std::string> headers;  // lower-case names
   std::string body;
   std::string authority;
@@ -44,8 +44,9 @@ class Responder {
  public:
   virtual ~Responder() = default;
   virtual void Send(ServiceResponse response) = 0;
-  // A response without known end (watch, log follow). Chunks go out as they come; returns false when the
-  // peer has gone or its unsent backlog passes `ServiceOptions::stream_backlog_bytes_max` (it is then cut).
+  // A response without known end (watch, log follow). Chunks go out as they come; returns false
+  // when the peer has gone or its unsent backlog passes `ServiceOptions::stream_backlog_bytes_max`
+  // (it is then cut).
   virtual void StartStream(ServiceResponse head) = 0;
   virtual bool SendChunk(std::string_view bytes) = 0;
   virtual void EndStream() = 0;
@@ -68,7 +69,7 @@ class Service {
   static StatusOr<std::unique_ptr<Service>> Listen(runtime::Loop& loop, const net::Address& address,
                                                    ServiceHandler handler,
                                                    ServiceOptions options = {});
-  virtual ~Service() = default;  // closes the listener and every connection
+  virtual ~Service() = default;                     // closes the listener and every connection
   virtual const net::Address& address() const = 0;  // with the real port
 };
 
@@ -87,7 +88,7 @@ struct ClientResponse {
 };
 
 struct ClientOptions {
-  Duration timeout = std::chrono::seconds(30);       // whole exchange; zero = none (streams)
+  Duration timeout = std::chrono::seconds(30);  // whole exchange; zero = none (streams)
   size_t body_bytes_max = 64 * 1024 * 1024;
   std::shared_ptr<const tls::ClientContext> tls;
 };
@@ -97,7 +98,8 @@ class ClientCall {
  public:
   virtual ~ClientCall() = default;
 };
-std::unique_ptr<ClientCall> Fetch(runtime::Loop& loop, const net::Address& to, ClientRequest request,
+std::unique_ptr<ClientCall> Fetch(runtime::Loop& loop, const net::Address& to,
+                                  ClientRequest request,
                                   std::function<void(StatusOr<ClientResponse>)> done,
                                   ClientOptions options = {});
 

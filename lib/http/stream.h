@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // One exchange of a request and a response, seen from the code that uses a codec. The same two
-// interfaces serve both ends and both protocols, so the proxy joins a server stream to a client stream
-// without knowing what either speaks.
+// interfaces serve both ends and both protocols, so the proxy joins a server stream to a client
+// stream without knowing what either speaks.
 //
-// Worker-local. Bodies are pulled: bytes not consumed stay in a bounded buffer, and the peer is not read
-// (HTTP/1) or given no window (HTTP/2) until they are. Sends are copied into the connection's output and
-// leave once, at the end of the pass.
+// Worker-local. Bodies are pulled: bytes not consumed stay in a bounded buffer, and the peer is not
+// read (HTTP/1) or given no window (HTTP/2) until they are. Sends are copied into the connection's
+// output and leave once, at the end of the pass.
 //
 // Rules both sides keep:
 //  1. Callbacks come only from the loop, never from inside a call to the stream.
@@ -24,21 +24,21 @@ namespace meltemi::http {
 
 // What ended a stream early; `side`-neutral, the owner knows which stream it came from.
 enum class ResetReason : uint8_t {
-  kLocal,              // we gave up: CANCEL / close
-  kRemoteReset,        // RST_STREAM, or the connection closed in the middle of the exchange
-  kRefused,            // REFUSED_STREAM or GOAWAY below our id: never processed, safe to retry
-  kConnectFailed,      // client streams: no connection could be made
+  kLocal,          // we gave up: CANCEL / close
+  kRemoteReset,    // RST_STREAM, or the connection closed in the middle of the exchange
+  kRefused,        // REFUSED_STREAM or GOAWAY below our id: never processed, safe to retry
+  kConnectFailed,  // client streams: no connection could be made
   kConnectTimeout,
   kTlsFailed,
-  kConnectionClosed,   // closed before the first byte of a response
-  kProtocolError,      // the peer broke the protocol
-  kOverload,           // a named limit was reached
+  kConnectionClosed,  // closed before the first byte of a response
+  kProtocolError,     // the peer broke the protocol
+  kOverload,          // a named limit was reached
 };
 
 class StreamCallbacks {
  public:
-  // Server streams: the request head is complete. Client streams: the response head is (never for 1xx
-  // other than 101). `end_stream` = no body and no trailers follow.
+  // Server streams: the request head is complete. Client streams: the response head is (never for
+  // 1xx other than 101). `end_stream` = no body and no trailers follow.
   virtual void OnHead(bool end_stream) = 0;
   // 1xx of a client stream (100, 103), to be passed on.
   virtual void OnInformational(int status) { (void)status; }
@@ -61,17 +61,18 @@ class Stream {
   // -- receiving
   virtual std::string_view PeekBody() const = 0;  // valid until ConsumeBody or return to the loop
   virtual void ConsumeBody(size_t bytes) = 0;     // frees room or window; more may come as OnBody
-  virtual bool body_ended() const = 0;            // all body bytes were peeked and nothing follows but trailers
+  virtual bool body_ended()
+      const = 0;  // all body bytes were peeked and nothing follows but trailers
   virtual const HeaderMap* trailers() const = 0;  // after body_ended(); nullptr when none
 
   // -- sending
-  // Takes up to what the output admits now, returns how much; less than given means: wait for OnWritable.
-  // `end_stream` applies only when everything was taken.
+  // Takes up to what the output admits now, returns how much; less than given means: wait for
+  // OnWritable. `end_stream` applies only when everything was taken.
   virtual size_t SendBody(std::string_view bytes, bool end_stream) = 0;
   virtual void SendTrailers(const HeaderMap& trailers) = 0;  // ends the stream
   virtual void Reset(ResetReason reason) = 0;                // no callback follows
 
-  virtual Arena& arena() = 0;  // lives as long as the stream
+  virtual Arena& arena() = 0;                 // lives as long as the stream
   virtual net::Connection* connection() = 0;  // nullptr for a client stream not yet on one
 
  protected:
@@ -84,8 +85,8 @@ class ServerStream : public Stream {
   virtual RequestHead& request() = 0;
   virtual void SendContinue() = 0;  // 100
   virtual void SendInformational(int status) = 0;
-  // Once. With end_stream the body is empty. For HTTP/1 the codec chooses framing from content_length:
-  // known = content-length, unknown = chunked (close for HTTP/1.0).
+  // Once. With end_stream the body is empty. For HTTP/1 the codec chooses framing from
+  // content_length: known = content-length, unknown = chunked (close for HTTP/1.0).
   virtual void SendResponse(const ResponseHead& head, bool end_stream) = 0;
 
  protected:

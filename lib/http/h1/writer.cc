@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/http/h1/writer.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+
+namespace meltemi::http::h1 {
+namespace {
+
+// One piece of a body copied between two looks at the output's fill.
+constexpr size_t kPieceBytes = 16 * 1024;
+
+char* Put(char* to, std::string_view text) {
+  std::memcpy(to, text.data(), text.size());
+  return to + text.size();
+}
+
+char* PutNumber(char* to, int64_t number) {
+  return std::to_chars(to, to + 20, number).ptr;
+}
+
+// Fields of one hop: whoever put them there meant another connection than this.
+bool IsHopField(HeaderId id) {
+  switch (id) {
+    case HeaderId::kConnection:
+    case HeaderId::kContentLength:
+    case HeaderId::kHost:
+    case HeaderId::kKeepAlive:
+    case HeaderId::kProxyConnection:
+    case HeaderId::kTransferEncoding:
+    case HeaderId::kUpgrade:
+      return true;
+    default:
+      return false;
+  }
+}
+
+size_t FieldBytes(const HeaderMap& headers) {
+  size_t sum = 0;
+  for (const HeaderField& field : headers.fields()) {
+    sum += field.name.size() + field.value.size() + 4;
+  }
+  return sum;
+}
+
+char* PutField(char* to, std::string_view name, std::string_view value) {
+  to = Put(to, name);
+  to = Put(to, ": ");
+  to = Put(to, value);
+  return Put(to, "\r\n");
+}
+
+char* PutFields(char* to, const HeaderMap& headers) {
+  for (const HeaderField& field : headers.fields()) {
+    if (!IsHopField(field.id)) to = PutField(to, field.name, field.value);
+  }
+  return to;
+}
+
+char* PutLength(char* to, int64_t length) {
+  to = Put(to, "content-length: ");
+  to = PutNumber(to, length);
+  return Put(to, "\r\n");
+}
+
+constexpr std::string_view kChunked = "transfer-encoding: chunked\r\n";
+// Status line, framing and connection fields together stay below this.
+constexpr size_t kFixedBytes = 256;
+
+// Methods whose request is expected to have a body: an empty one is announced (RFC 9110 §8.6).
+bool AnnouncesEmptyBody(std::string_view method) {
+  return method == "POST" || method == "PUT" || method == "PATCH";
+}
+
+char* PutRequestFraming(char* to, const RequestHead& head, bool end_stream, RequestForm& form) {
+  form.framing = BodyFraming::kNone;
+  if (form.is_connect || !head.upgrade.empty()) return to;
+  if (end_stream) return AnnouncesEmptyBody(head.method) ? PutLength(to, 0) : to;
+  if (head.content_length >= 0) {
+    form.framing = BodyFraming::kLength;
+    return PutLength(to, head.content_length);
+  }
+  form.framing = BodyFraming::kChunked;
+  return Put(to, kChunked);
+}
+
+char* PutResponseFraming(char* to, const ResponseHead& head, bool end_stream,
+                         const ResponseOptions& options, BodyFraming& framing) {
+  framing = BodyFraming::kNone;
+  const bool is_bodiless = head.status == 204 || head.status < 200 || options.is_tunnel;
+  if (is_bodiless) return to;
+  if (options.is_to_head || head.status == 304) {
+    // What a GET would have got (RFC 9110 §8.6).
+    return head.content_length >= 0 ? PutLength(to, head.content_length) : to;
+  }
+  if (end_stream) return PutLength(to, 0);
+  if (head.content_length >= 0) {
+    framing = BodyFraming::kLength;
+    return PutLength(to, head.content_length);
+  }
+  framing = options.is_to_http10 ? BodyFraming::kUntilClose : BodyFraming::kChunked;
+  return options.is_to_http10 ? to : Put(to, kChunked);
+}
+
+}  // namespace
+
+std::string_view ReasonPhrase(int status) {
+  switch (status) {
+#define MELTEMI_REASON(code, text) \
+  case code:                       \
+    return text;
+#include "lib/http/h1/reasons.def"
+#undef MELTEMI_REASON
+    default:
+      return "";
+  }
+}
+
+RequestForm WriteRequestHead(const RequestHead& head, bool end_stream, net::Buffer& out) {
+  RequestForm form{};
+  form.is_connect = head.method == "CONNECT" && head.upgrade.empty();
+  // An extended CONNECT of HTTP/2 is a GET with an Upgrade here (RFC 8441 §5).
+  const std::string_view method = head.upgrade.empty() ? head.method : "GET";
+  const std::string_view target = form.is_connect ? head.authority : head.path;
+  const size_t bytes_max = FieldBytes(head.headers) + method.size() + target.size() +
+                           head.authority.size() + head.upgrade.size() + kFixedBytes;
+  char* const begin = out.Reserve(bytes_max);
+  char* to = Put(begin, method);
+  *to++ = ' ';
+  to = Put(to, target);
+  to = Put(to, " HTTP/1.1\r\nhost: ");
+  to = Put(to, head.authority);
+  to = Put(to, "\r\n");
+  to = PutFields(to, head.headers);
+  to = PutRequestFraming(to, head, end_stream, form);
+  if (!head.upgrade.empty()) {
+    to = Put(to, "connection: upgrade\r\nupgrade: ");
+    to = Put(to, head.upgrade);
+    to = Put(to, "\r\n");
+  }
+  to = Put(to, "\r\n");
+  out.Commit(static_cast<size_t>(to - begin));
+  return form;
+}
+
+BodyFraming WriteResponseHead(const ResponseHead& head, bool end_stream,
+                              const ResponseOptions& options, net::Buffer& out) {
+  const std::string_view upgrade =
+      head.status == 101 ? head.headers.Get(HeaderId::kUpgrade) : std::string_view();
+  char* const begin = out.Reserve(FieldBytes(head.headers) + upgrade.size() + kFixedBytes);
+  char* to = Put(begin, "HTTP/1.1 ");
+  to = PutNumber(to, head.status);
+  *to++ = ' ';
+  to = Put(to, ReasonPhrase(head.status));
+  to = Put(to, "\r\n");
+  to = PutFields(to, head.headers);
+  BodyFraming framing;
+  to = PutResponseFraming(to, head, end_stream, options, framing);
+  if (head.status == 101) {
+    to = Put(to, "connection: upgrade\r\n");
+    if (!upgrade.empty()) to = PutField(to, "upgrade", upgrade);
+  } else if (options.says_close || framing == BodyFraming::kUntilClose) {
+    if (!options.is_tunnel) to = Put(to, "connection: close\r\n");
+  } else if (options.says_keep_alive) {
+    to = Put(to, "connection: keep-alive\r\n");
+  }
+  to = Put(to, "\r\n");
+  out.Commit(static_cast<size_t>(to - begin));
+  return framing;
+}
+
+void BodyWriter::Start(BodyFraming framing, int64_t length) {
+  framing_ = framing;
+  remaining_ = framing == BodyFraming::kLength ? static_cast<uint64_t>(length) : 0;
+  has_ended_ = false;
+  is_broken_ = false;
+}
+
+void BodyWriter::Append(net::Buffer& out, std::string_view piece) {
+  switch (framing_) {
+    case BodyFraming::kNone:
+      break;
+    case BodyFraming::kLength:
+      remaining_ -= piece.size();
+      out.Append(piece);
+      break;
+    case BodyFraming::kUntilClose:
+      out.Append(piece);
+      break;
+    case BodyFraming::kChunked: {
+      char* const begin = out.Reserve(piece.size() + 24);
+      char* to = std::to_chars(begin, begin + 16, piece.size(), 16).ptr;
+      to = Put(to, "\r\n");
+      to = Put(to, piece);
+      to = Put(to, "\r\n");
+      out.Commit(static_cast<size_t>(to - begin));
+      break;
+    }
+  }
+}
+
+size_t BodyWriter::Write(net::Connection& connection, std::string_view bytes, bool ends) {
+  if (has_ended_) return bytes.size();
+  if (framing_ == BodyFraming::kLength && bytes.size() > remaining_) {
+    is_broken_ = true;
+    bytes = bytes.substr(0, static_cast<size_t>(remaining_));
+  }
+  size_t taken = 0;
+  while (taken < bytes.size() && !connection.is_output_full()) {
+    const std::string_view piece = bytes.substr(taken, kPieceBytes);
+    Append(connection.output(), piece);
+    taken += piece.size();
+  }
+  if (taken < bytes.size() || !ends) return taken;
+  if (framing_ == BodyFraming::kChunked) connection.output().Append("0\r\n\r\n");
+  if (framing_ == BodyFraming::kLength && remaining_ != 0) is_broken_ = true;
+  has_ended_ = true;
+  return taken;
+}
+
+void BodyWriter::WriteTrailers(net::Buffer& out, const HeaderMap& trailers) {
+  if (has_ended_) return;
+  has_ended_ = true;
+  // Only chunked bodies have a place for them.
+  if (framing_ == BodyFraming::kLength && remaining_ != 0) is_broken_ = true;
+  if (framing_ != BodyFraming::kChunked) return;
+  char* const begin = out.Reserve(FieldBytes(trailers) + 8);
+  char* to = Put(begin, "0\r\n");
+  to = PutFields(to, trailers);
+  to = Put(to, "\r\n");
+  out.Commit(static_cast<size_t>(to - begin));
+}
+
+}  // namespace meltemi::http::h1
