@@ -8,6 +8,14 @@
 namespace meltemi::host {
 namespace {
 
+constexpr const char* kServiceName = "kubernetes.io/service-name";
+constexpr const char* kManagedBy = "endpointslice.kubernetes.io/managed-by";
+constexpr const char* kOurName = "meltemi-host";
+
+std::string Text(const Json& value) {
+  return value.is_string() ? value.get<std::string>() : std::string();
+}
+
 bool Selects(const std::map<std::string, std::string>& selector, const Json& pod) {
   const auto labels = MapAt(pod, "metadata/labels");
   for (const auto& [key, value] : selector)
@@ -89,9 +97,7 @@ std::vector<Json> BuildEndpointSlices(const Json& service, const std::vector<con
                       {"metadata",
                        {{"name", name},
                         {"namespace", NamespaceOf(service)},
-                        {"labels",
-                         {{"kubernetes.io/service-name", NameOf(service)},
-                          {"endpointslice.kubernetes.io/managed-by", "meltemi-host"}}}}},
+                        {"labels", {{kServiceName, NameOf(service)}, {kManagedBy, kOurName}}}}},
                       {"addressType", "IPv4"},
                       {"ports", group.first},
                       {"endpoints", group.second}});
@@ -101,6 +107,20 @@ std::vector<Json> BuildEndpointSlices(const Json& service, const std::vector<con
 
 void EndpointSlices::Start() {
   objects_.Watch("Service", [this](const auto& changes) { OnServices(changes); });
+  objects_.Watch("EndpointSlice", [this](const auto& changes) { OnSlices(changes); });
+}
+
+void EndpointSlices::OnSlices(const std::vector<ObjectChange>& changes) {
+  for (const ObjectChange& change : changes) {
+    const Json& labels = At(change.object, "metadata/labels");
+    if (change.is_deleted || !labels.is_object() ||
+        labels.value(kManagedBy, Json()) != Json(kOurName))
+      continue;
+    const auto service =
+        slices_.find(NamespaceOf(change.object) + "/" + Text(labels.value(kServiceName, Json())));
+    if (service == slices_.end() || !service->second.contains(NameOf(change.object)))
+      objects_.Delete("EndpointSlice", NamespaceOf(change.object), NameOf(change.object));
+  }
 }
 
 void EndpointSlices::PutPod(const Json& pod) {

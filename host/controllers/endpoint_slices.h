@@ -21,13 +21,15 @@ class EndpointSlices final {
  public:
   explicit EndpointSlices(Objects& objects) : objects_(objects) {}
 
-  // Starts to watch Services. Pods come from the caller, who runs them.
+  // Starts to watch Services, and removes slices of an earlier run. Pods come from the caller, who
+  // runs them.
   void Start();
   void PutPod(const Json& pod);
   void RemovePod(const std::string& key);
 
  private:
   void OnServices(const std::vector<ObjectChange>& changes);
+  void OnSlices(const std::vector<ObjectChange>& changes);
   void Recompute(const std::string& service_key);
   void RecomputeNamespace(const std::string& ns);
 

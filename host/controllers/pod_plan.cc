@@ -236,7 +236,7 @@ Json PodObject(const Json& pod_template, const PodIdentity& pod, const std::stri
   object["spec"] = At(pod_template, "spec").is_object() ? At(pod_template, "spec") : Json::object();
   Json& spec = object["spec"];
   if (StringAt(spec, "serviceAccountName").empty()) spec["serviceAccountName"] = "default";
-  spec["nodeName"] = "localhost";
+  spec["nodeName"] = kNodeName;
   const char* ready = status.is_ready ? "True" : "False";
   Json condition = Json::object({{"type", "Ready"}, {"status", ready}});
   if (!status.message.empty() && !status.is_ready) condition["message"] = status.message;

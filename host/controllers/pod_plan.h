@@ -14,6 +14,8 @@
 
 namespace meltemi::host {
 
+inline constexpr const char* kNodeName = "localhost";
+
 struct PodIdentity {
   std::string name;
   std::string ns;

@@ -94,6 +94,23 @@ StatusOr<WorkloadSpec> Pods::MakeSpec(const PodRequest& request, const std::stri
   return spec;
 }
 
+void Pods::Start() {
+  objects_.Watch("Pod", [this](const auto& changes) { OnPodObjects(changes); });
+  slices_.Start();
+}
+
+void Pods::OnPodObjects(const std::vector<ObjectChange>& changes) {
+  for (const ObjectChange& change : changes) {
+    const std::string key = KeyOf(change.object);
+    const bool is_ours = StringAt(change.object, "spec/nodeName") == kNodeName;
+    if (change.is_deleted) {
+      if (pods_.contains(key)) Stop(key);
+    } else if (is_ours && !pods_.contains(key)) {
+      objects_.Delete("Pod", NamespaceOf(change.object), NameOf(change.object));
+    }
+  }
+}
+
 Status Pods::Add(PodRequest request) {
   const std::string key = request.ns + "/" + request.name;
   if (pods_.contains(key))

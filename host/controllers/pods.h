@@ -65,7 +65,9 @@ class Pods final {
 
   // Called after each change of a Pod's state, its end included (then Find gives nothing).
   void OnPodChange(OnChange on_change) { on_change_ = std::move(on_change); }
-  void Start() { slices_.Start(); }
+  // From here on Services count; Pods of an earlier run are removed, Pods that others delete are
+  // stopped.
+  void Start();
 
   Workload* Find(const std::string& key);
   const PodRequest* Request(const std::string& key) const;
@@ -76,6 +78,7 @@ class Pods final {
   struct Pod;
   StatusOr<WorkloadSpec> MakeSpec(const PodRequest& request, const std::string& ip);
   void OnState(const std::string& key);
+  void OnPodObjects(const std::vector<ObjectChange>& changes);
   void Remove(const std::string& key);
 
   runtime::Loop& loop_;

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <iterator>
+#include <utility>
 
 #include "host/mesh/state_directory.h"
 #include "lib/capture/protocol.h"
