@@ -135,6 +135,9 @@ StatusOr<Json> Mesh::Up(const MeshOptions& options) {
 }
 
 StatusOr<Json> Mesh::UpAt(const StateDirectory& state, const MeshOptions& options) {
+  if (options.open_objects == nullptr || options.request_token == nullptr)
+    return absl::UnimplementedError(
+        "this build has no client for the control plane's API\nuse a build with lib/kube");
   ImageMap images;
   if (!options.images_path.empty()) {
     MELTEMI_ASSIGN_OR_RETURN(images, ImageMap::Load(options.images_path));

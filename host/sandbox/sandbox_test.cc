@@ -9,6 +9,7 @@
 #include <linux/netfilter_ipv4.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -326,6 +327,25 @@ TEST_F(SandboxTest, NothingIsLeftWhenItsOwnerIsKilled) {
   ::kill(owner, SIGKILL);
   ::waitpid(owner, nullptr, 0);
   EXPECT_EQ(ReadOutput(), "up\n");
+}
+
+TEST_F(SandboxTest, AKernelThatForbidsNamespacesIsNamedWithItsRemedy) {
+  // A user namespace whose own limit is zero stands for such a kernel.
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::alarm(20);
+    if (::unshare(CLONE_NEWUSER) != 0) ::_exit(1);
+    const Fd limit(::open("/proc/sys/user/max_user_namespaces", O_WRONLY | O_CLOEXEC));
+    if (::write(limit.get(), "0", 1) != 1) ::_exit(2);
+    const std::string message(Message(Sandbox::Create(Options()).status()));
+    const bool is_right =
+        message.starts_with("this kernel forbids namespaces to ordinary users (") &&
+        message.find("\nallow them: sysctl user.max_user_namespaces") != std::string::npos;
+    ::_exit(is_right ? 0 : 3);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
 TEST_F(SandboxTest, ABadAddressIsRefused) {

@@ -13,6 +13,7 @@
 
 #include "lib/capture/client.h"
 #include "lib/capture/server.h"
+#include "lib/capture/stock.h"
 
 namespace meltemi::capture {
 namespace {
@@ -137,6 +138,35 @@ TEST_F(Capture, ClientGivesUpOnASilentSandbox) {
   StatusOr<Client> client = Client::Connect(path(), std::chrono::milliseconds(20));
   ASSERT_TRUE(client.ok());
   EXPECT_TRUE(absl::IsDeadlineExceeded(client->TcpSockets(1).status()));
+}
+
+TEST_F(Capture, StockRefillsItselfAndTellsWhenTheSandboxGoes) {
+  StatusOr<Server> server = Server::Open({}, {});
+  ASSERT_TRUE(server.ok());
+  const auto loop = *runtime::Loop::Create();
+  auto peer = std::make_unique<Peer>(Listener(),
+                                     [&](int connection) { return server->ServeOne(connection); });
+  auto stock = SocketStock::Open(*loop, path());
+  ASSERT_TRUE(stock.ok()) << stock.status();
+  int told = 0;
+  (*stock)->OnStocked([&] { ++told; });
+  const auto until = [&](const std::function<bool()>& condition) {
+    for (int i = 0; i < 1000 && !condition(); ++i) loop->RunOnce(std::chrono::milliseconds(10));
+    return condition();
+  };
+  EXPECT_FALSE((*stock)->Take().valid()) << "nothing has come yet, and it does not wait";
+  ASSERT_TRUE(until([&] { return (*stock)->size() >= SocketStock::kLowWater; }));
+  std::vector<Fd> taken;
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(until([&] { return (*stock)->size() > 0; }));
+    taken.push_back((*stock)->Take());
+    ASSERT_TRUE(taken.back().valid());
+  }
+  const int before = told;
+  peer.reset();
+  ASSERT_TRUE(until([&] { return (*stock)->is_broken(); }));
+  EXPECT_GT(told, before);
+  EXPECT_FALSE((*stock)->Take().valid());
 }
 
 TEST_F(Capture, WorksBelowALongPath) {
