@@ -10,6 +10,7 @@
 #include "proxy/config/dump.h"
 #include "proxy/config/model.h"
 #include "proxy/proxy_worker.h"
+#include "proxy/tcp_stats.h"
 
 namespace meltemi::proxy {
 namespace {
@@ -21,6 +22,9 @@ class Server final : public ProxyServer {
   Server(runtime::Loop& control, ServerOptions options)
       : control_(control), options_(std::move(options)) {
     if (options_.sockets == nullptr) options_.sockets = NewHostSockets();
+    if (options_.registry == nullptr) return;
+    if (options_.process.metrics == nullptr) options_.process.metrics = options_.registry;
+    options_.tcp_observers.push_back(NewTcpStats(*options_.registry, options_.process));
     if (options_.process.metrics == nullptr) options_.process.metrics = options_.registry;
   }
   ~Server() override { Stop(); }

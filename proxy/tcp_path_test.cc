@@ -107,5 +107,29 @@ TEST(TcpPath, RefusesBeyondMaxConnections) {
   EXPECT_EQ(second.ReadToEnd(), "");
 }
 
+TEST(TcpPath, CountsConnectionsAndBytes) {
+  EchoServer echo;
+  telemetry::Registry registry;
+  ServerOptions options;
+  options.registry = &registry;
+  ProxyFixture proxy(std::move(options));
+  proxy.Load(TcpBootstrap(echo.port()));
+  {
+    ClientSocket client(proxy.port("tcp"));
+    client.Send("hello");
+    client.EndOutput();
+    ASSERT_EQ(client.ReadToEnd(), "hello");
+  }
+  proxy.WaitUntil([&] {
+    return registry.Prometheus().find("istio_tcp_connections_closed_total{") != std::string::npos;
+  });
+  const std::string text = registry.Prometheus();
+  for (const char* name : {"istio_tcp_sent_bytes_total", "istio_tcp_received_bytes_total"}) {
+    const size_t at = text.find(std::string(name) + "{");
+    ASSERT_NE(at, std::string::npos) << name;
+    EXPECT_NE(text.substr(at, text.find('\n', at) - at).find("} 5"), std::string::npos) << text;
+  }
+}
+
 }  // namespace
 }  // namespace meltemi::proxy

@@ -61,7 +61,8 @@ class Pool::PooledConnection final : private net::ConnectionCallbacks,
     ++pool_.host_.cluster().counts().connections;
     raw_->SetCallbacks(this);
   }
-  ~PooledConnection() {
+  // Out of the counts; the object itself lives to the end of the pass.
+  void Uncount() {
     if (raw_) --pool_.connecting_;
     --pool_.host_.cluster().counts().connections;
   }
@@ -105,7 +106,10 @@ class Pool::PooledConnection final : private net::ConnectionCallbacks,
 
   void OnStreamsAvailable() override { pool_.OnUsable(*this); }
   void OnGoAway() override { Leave(); }
-  void OnConnectionClosed(net::CloseReason) override { pool_.Forget(*this); }
+  void OnConnectionClosed(net::CloseReason) override {
+    pool_.Forget(*this);
+    if (pool_.waiting_count_ > 0) pool_.ConnectAsNeeded();
+  }
 
   void ArmIdle() {
     const Duration timeout = pool_.host_.cluster().config().idle_timeout;
@@ -252,7 +256,7 @@ void Pool::FailWaiting(OpenFailure kind, std::string_view detail) {
 void Pool::OnConnectFailed(PooledConnection& connection, net::CloseReason reason) {
   const std::string detail(reason == net::CloseReason::kTlsFailed ? connection.raw()->tls_failure()
                                                                   : CloseReasonText(reason));
-  Forget(connection);
+  Forget(connection);  // first: a try made inside a callback below must not count on it
   // Everything in line fails with it, as in Envoy: the host is most likely gone, and retries go
   // elsewhere.
   FailWaiting(FailureOf(reason), detail);
@@ -264,8 +268,8 @@ void Pool::Forget(PooledConnection& connection) {
   if (found == connections_.end()) return;
   std::shared_ptr<PooledConnection> last = std::move(found->second);
   connections_.erase(found);
+  last->Uncount();
   host_.loop().DeferDelete(std::move(last));
-  if (waiting_count_ > 0) ConnectAsNeeded();
   host_.ReleaseIfUnused();
 }
 
