@@ -24,8 +24,8 @@ struct ServiceRequest {
   std::string path;                                 // percent-decoded, without query
   std::multimap<std::string, std::string> query;    // percent-decoded
   std::multimap<std::string, std::string> headers;  // lower-case names
-  std::string body;
-  std::string authority;
+  std::string body = {};
+  std::string authority = {};
   net::Address remote;
   std::string peer_uri_san;  // of a client certificate, "" without one
   std::string Query(const std::string& name, const std::string& otherwise = "") const;
@@ -35,8 +35,8 @@ struct ServiceRequest {
 struct ServiceResponse {
   int status = 200;
   std::string content_type = "text/plain; charset=utf-8";
-  std::string body;
-  std::vector<std::pair<std::string, std::string>> headers;
+  std::string body = {};
+  std::vector<std::pair<std::string, std::string>> headers = {};
 };
 
 // The answer to one request, given at once or later, on the loop's thread.
@@ -59,7 +59,7 @@ using ServiceHandler = std::function<void(ServiceRequest, std::shared_ptr<Respon
 struct ServiceOptions {
   size_t body_bytes_max = 8 * 1024 * 1024;  // 413 beyond
   size_t stream_backlog_bytes_max = 16 * 1024 * 1024;
-  std::shared_ptr<const tls::ServerContext> tls;  // plain when absent
+  std::shared_ptr<const tls::ServerContext> tls = {};  // plain when absent
 };
 
 // Listens on one address, HTTP/1.1 and HTTP/2 by detection (ALPN under TLS).
@@ -76,21 +76,21 @@ class Service {
 struct ClientRequest {
   std::string method = "GET";
   std::string path = "/";
-  std::string authority;
-  std::vector<std::pair<std::string, std::string>> headers;
-  std::string body;
+  std::string authority = {};
+  std::vector<std::pair<std::string, std::string>> headers = {};
+  std::string body = {};
 };
 
 struct ClientResponse {
   int status = 0;
   std::multimap<std::string, std::string> headers;
-  std::string body;
+  std::string body = {};
 };
 
 struct ClientOptions {
   Duration timeout = std::chrono::seconds(30);  // whole exchange; zero = none (streams)
   size_t body_bytes_max = 64 * 1024 * 1024;
-  std::shared_ptr<const tls::ClientContext> tls;
+  std::shared_ptr<const tls::ClientContext> tls = {};
 };
 
 // One request on a connection of its own. Destroying the call cancels it; no callback comes after.
@@ -105,9 +105,9 @@ std::unique_ptr<ClientCall> Fetch(runtime::Loop& loop, const net::Address& to,
 
 // For streamed responses (watch): `on_chunk` gets bytes as they come, `done` the end.
 struct StreamHandlers {
-  std::function<void(int status)> on_head;
-  std::function<void(std::string_view bytes)> on_chunk;
-  std::function<void(Status)> on_end;
+  std::function<void(int status)> on_head = {};
+  std::function<void(std::string_view bytes)> on_chunk = {};
+  std::function<void(Status)> on_end = {};
 };
 std::unique_ptr<ClientCall> FetchStream(runtime::Loop& loop, const net::Address& to,
                                         ClientRequest request, StreamHandlers handlers,

@@ -22,6 +22,7 @@ namespace meltemi::http::testing {
 // Gathers what a stream receives. Reads at once unless `is_slow`.
 class Receiver : public StreamCallbacks {
  public:
+  virtual ~Receiver() = default;
   void OnHead(bool end_stream) override {
     has_head = true;
     head_ended = end_stream;
