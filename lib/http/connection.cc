@@ -5,6 +5,8 @@
 
 #include "lib/http/h1/client_connection.h"
 #include "lib/http/h1/server_connection.h"
+#include "lib/http/h2/client_connection.h"
+#include "lib/http/h2/server_connection.h"
 
 namespace meltemi::http {
 namespace {
@@ -23,8 +25,8 @@ Detected DetectProtocol(std::string_view first_bytes) {
   const size_t end = first_bytes.find('\n');
   const std::string_view line = first_bytes.substr(0, end);
   for (const char c : line.substr(0, line.find(' '))) {
-    const bool is_method =
-        (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '-' || c == '_' || c == '\r';
+    const bool is_method = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '-' || c == '_' ||
+                           c == '\r';
     if (!is_method) return Detected::kNotHttp;
   }
   if (end == std::string_view::npos) {
@@ -35,17 +37,23 @@ Detected DetectProtocol(std::string_view first_bytes) {
   return line.ends_with(" HTTP/1.0\r") ? Detected::kHttp10 : Detected::kNotHttp;
 }
 
-std::unique_ptr<ServerConnection> NewServerConnection(Protocol,
+std::unique_ptr<ServerConnection> NewServerConnection(Protocol protocol,
                                                       std::unique_ptr<net::Connection> connection,
                                                       ServerConnectionCallbacks& callbacks,
                                                       const Limits& limits) {
+  if (protocol == Protocol::kHttp2) {
+    return h2::NewServerConnection(std::move(connection), callbacks, limits);
+  }
   return std::make_unique<h1::ServerConnection>(std::move(connection), callbacks, limits);
 }
 
-std::unique_ptr<ClientConnection> NewClientConnection(Protocol,
+std::unique_ptr<ClientConnection> NewClientConnection(Protocol protocol,
                                                       std::unique_ptr<net::Connection> connection,
                                                       ClientConnectionCallbacks& callbacks,
                                                       const Limits& limits) {
+  if (protocol == Protocol::kHttp2) {
+    return h2::NewClientConnection(std::move(connection), callbacks, limits);
+  }
   return std::make_unique<h1::ClientConnection>(std::move(connection), callbacks, limits);
 }
 

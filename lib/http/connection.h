@@ -70,6 +70,7 @@ class ClientConnectionCallbacks {
   virtual void OnConnected() {}         // ready for streams (handshake and ALPN done)
   virtual void OnStreamsAvailable() {}  // can_open() turned true again
   virtual void OnGoAway() {}            // takes no new streams; existing ones go on
+  virtual void OnPingAnswered() {}  // to SendPing
   // Gone; every stream got OnReset before. Destroy from here at will.
   virtual void OnConnectionClosed(net::CloseReason reason) = 0;
 
@@ -89,6 +90,8 @@ class ClientConnection {
   virtual ClientStream& OpenStream(StreamCallbacks& callbacks) = 0;
   virtual void Drain() = 0;  // close once idle
   virtual void Close() = 0;
+  // Asks for a sign of life; false when the protocol has no such thing (HTTP/1).
+  virtual bool SendPing() { return false; }
   virtual net::Connection& connection() = 0;
 };
 

@@ -25,6 +25,7 @@ class Buffer final {
   char* mutable_data() { return data_ + begin_; }
   size_t size() const { return end_ - begin_; }
   bool empty() const { return begin_ == end_; }
+  BlockPool& pool() { return pool_; }
 
   void Append(std::string_view bytes);
   // Room for at least `bytes` at the end; write there, then Commit what was written.

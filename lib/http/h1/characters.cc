@@ -41,6 +41,13 @@ bool IsToken(std::string_view text) {
   return !text.empty();
 }
 
+bool IsHost(std::string_view text) {
+  for (const char c : text) {
+    if (!kHostCharacter[static_cast<uint8_t>(c)]) return false;
+  }
+  return true;
+}
+
 bool IsUpgrade(std::string_view text) {
   if (text.empty() || EqualsIgnoreCase(text, "h2c")) return false;
   const size_t slash = text.find('/');

@@ -14,6 +14,7 @@ extern const std::array<char, 256> kTokenLower;
 extern const std::array<bool, 256> kHostCharacter;
 
 bool IsToken(std::string_view text);
+bool IsHost(std::string_view text);
 // A protocol name fit for an Upgrade answer: a token, "name/version" too, not h2c.
 bool IsUpgrade(std::string_view text);
 

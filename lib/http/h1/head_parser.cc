@@ -179,13 +179,6 @@ HeadError JudgeFraming(const Gathered& gathered, Protocol protocol, Framing& fra
   return HeadError::kTransferEncodingOther;
 }
 
-bool IsHost(std::string_view host) {
-  for (const char c : host) {
-    if (!kHostCharacter[static_cast<uint8_t>(c)]) return false;
-  }
-  return true;
-}
-
 bool HasPort(std::string_view authority) {
   const size_t colon = authority.rfind(':');
   if (colon == std::string_view::npos || colon == 0 || colon + 1 == authority.size()) return false;

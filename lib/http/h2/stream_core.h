@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the two kinds of HTTP/2 streams have in common: buffers, flow control, events. Worker-local;
+// owned by its session, which recycles it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+#include "lib/http/stream.h"
+#include "lib/net/buffer.h"
+
+namespace meltemi::http::h2 {
+
+class Session;
+
+class StreamCore {
+ public:
+  static constexpr size_t kInterimAnswersMax = 8;
+
+  explicit StreamCore(Session& session);
+  virtual ~StreamCore() = default;
+  StreamCore(const StreamCore&) = delete;
+  StreamCore& operator=(const StreamCore&) = delete;
+
+ protected:
+  friend class Session;
+  enum Event : uint8_t { kHead = 1, kInterim = 2, kBody = 4, kWritable = 8, kClosed = 16 };
+
+  // The head being received; pseudo fields come without their colon.
+  virtual HeaderMap& fields() = 0;
+  virtual int64_t& content_length() = 0;
+  virtual void TakePseudo(std::string_view name, std::string_view value) = 0;
+  virtual Stream& stream() = 0;
+  // Judges a complete head; false = malformed.
+  virtual bool CompleteHead() = 0;
+  virtual void Recycle();
+
+  std::string_view PeekReceived() const { return received_.view(); }
+  void ConsumeReceived(size_t bytes);
+  size_t Send(std::string_view bytes, bool end_stream);
+  void SendTrailerFields(const HeaderMap& trailers);
+  void ResetLocally(ResetReason reason);
+
+  Session& session_;
+  int32_t id_ = -1;
+  size_t index_ = 0;  // in the session's list
+  Arena arena_;
+  net::Buffer received_;
+  net::Buffer unsent_;
+  HeaderMap trailers_;
+  HeaderMap trailers_to_send_;
+  StreamCallbacks* callbacks_ = nullptr;
+  std::array<uint16_t, kInterimAnswersMax> interim_{};
+  uint8_t interim_count_ = 0;
+  uint8_t events_ = 0;
+  uint32_t error_code_ = 0;
+  size_t head_bytes_ = 0;
+  size_t head_fields_ = 0;
+  bool is_queued_ = false;
+  bool is_in_trailers_ = false;
+  bool is_too_large_ = false;
+  bool is_malformed_ = false;
+  bool has_head_ = false;
+  bool received_end_ = false;  // END_STREAM came
+  bool is_end_told_ = false;
+  bool is_open_for_sending_ = false;  // our head went, our end did not
+  bool is_deferred_ = false;          // nghttp2 waits for more data
+  bool send_ended_ = false;           // the last bytes are in unsent_
+  bool has_trailers_to_send_ = false;
+  bool wants_writable_ = false;
+  bool is_tunnel_ = false;  // halves end on their own
+  bool is_closed_ = false;  // nghttp2 has forgotten it
+  bool is_over_ = false;    // no callback comes any more
+};
+
+// The part of an interface that StreamCore serves.
+template <typename Interface>
+class StreamOver : public Interface, public StreamCore {
+ public:
+  explicit StreamOver(Session& session) : StreamCore(session) {}
+  void SetCallbacks(StreamCallbacks* callbacks) override { callbacks_ = callbacks; }
+  std::string_view PeekBody() const override { return PeekReceived(); }
+  void ConsumeBody(size_t bytes) override { ConsumeReceived(bytes); }
+  bool body_ended() const override { return received_end_; }
+  const HeaderMap* trailers() const override {
+    return received_end_ && trailers_.size() != 0 ? &trailers_ : nullptr;
+  }
+  size_t SendBody(std::string_view bytes, bool end_stream) override {
+    return Send(bytes, end_stream);
+  }
+  void SendTrailers(const HeaderMap& trailers) override { SendTrailerFields(trailers); }
+  void Reset(ResetReason reason) override { ResetLocally(reason); }
+  Arena& arena() override { return arena_; }
+  net::Connection* connection() override;
+
+ protected:
+  Stream& stream() override { return *this; }
+};
+
+}  // namespace meltemi::http::h2
