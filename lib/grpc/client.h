@@ -32,17 +32,17 @@ class ClientCall {
 };
 
 struct ChannelOptions {
-  std::shared_ptr<const tls::ClientContext> tls;
+  std::shared_ptr<const tls::ClientContext> tls = {};
   // Consulted for each new connection when set.
-  std::function<std::shared_ptr<const tls::ClientContext>()> tls_source;
-  std::string authority;
+  std::function<std::shared_ptr<const tls::ClientContext>()> tls_source = {};
+  std::string authority = {};
   Duration connect_timeout = std::chrono::seconds(10);
   Duration keepalive = std::chrono::seconds(30);  // HTTP/2 PING when idle; zero = off
   size_t message_bytes_max = 256 * 1024 * 1024;   // xDS answers of tens of MB occur
 };
 
-// One HTTP/2 connection to one address, made when first needed and again after it failed. No back-off of
-// its own: callers decide when to call again.
+// One HTTP/2 connection to one address, made when first needed and again after it failed. No
+// back-off of its own: callers decide when to call again.
 class Channel {
  public:
   static std::unique_ptr<Channel> Create(runtime::Loop& loop, const net::Address& to,

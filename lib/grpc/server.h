@@ -27,7 +27,8 @@ struct PeerInfo {
   net::Address remote;
   bool is_tls = false;
   std::string uri_san;  // SPIFFE id of a verified client certificate, "" without one
-  std::multimap<std::string, std::string> metadata;  // request headers, lower case (authorization …)
+  std::multimap<std::string, std::string>
+      metadata;  // request headers, lower case (authorization …)
 };
 
 class ServerCall {
@@ -61,9 +62,9 @@ using MethodTable =
 
 struct ServerOptions {
   size_t message_bytes_max = 64 * 1024 * 1024;  // RESOURCE_EXHAUSTED beyond
-  std::shared_ptr<const tls::ServerContext> tls;
+  std::shared_ptr<const tls::ServerContext> tls = {};
   // Consulted for each new connection when set, so that certificates rotate.
-  std::function<std::shared_ptr<const tls::ServerContext>()> tls_source;
+  std::function<std::shared_ptr<const tls::ServerContext>()> tls_source = {};
 };
 
 class Server {

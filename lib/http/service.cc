@@ -68,14 +68,21 @@ ServiceRequest Describe(const RequestHead& head, net::Connection& connection) {
 
 class ServiceConnection;
 
+// Outlives the service for as long as a connection of it stands on the stack.
+struct ServiceState {
+  const ServiceHandler handler;
+  const ServiceOptions options;
+  net::BlockPool pool{};
+};
+
 // One request and its answer. The handler may keep it longer than the stream lives.
 class ServiceExchange final : public Responder,
                               public StreamCallbacks,
                               public std::enable_shared_from_this<ServiceExchange> {
  public:
-  ServiceExchange(ServiceConnection& owner, ServerStream& stream, const ServiceHandler& handler,
-                  const ServiceOptions& options)
-      : owner_(&owner), stream_(&stream), handler_(&handler), options_(&options) {}
+  ServiceExchange(ServiceConnection& owner, ServerStream& stream,
+                  std::shared_ptr<const ServiceState> state)
+      : owner_(&owner), stream_(&stream), state_(std::move(state)) {}
 
   // StreamCallbacks
   void OnHead(bool end_stream) override;
@@ -100,8 +107,7 @@ class ServiceExchange final : public Responder,
 
   ServiceConnection* owner_;
   ServerStream* stream_;  // nullptr once the stream is over
-  const ServiceHandler* handler_;
-  const ServiceOptions* options_;
+  const std::shared_ptr<const ServiceState> state_;
   ServiceRequest request_;
   std::function<void()> cancelled_;
   std::string unsent_;
@@ -118,7 +124,9 @@ class ListeningService;
 class ServiceConnection final : public net::ConnectionCallbacks, public ServerConnectionCallbacks {
  public:
   ServiceConnection(ListeningService& service, Fd socket);
-  ~ServiceConnection();
+  ~ServiceConnection() { Abandon(); }
+  // The service goes: nobody is to be told of the end.
+  void Abandon();
 
   void OnConnected() override;
   void OnInput() override;
@@ -134,7 +142,8 @@ class ServiceConnection final : public net::ConnectionCallbacks, public ServerCo
   void End();
   void OnIdle();
 
-  ListeningService& service_;
+  ListeningService* service_;  // nullptr once it has gone
+  const std::shared_ptr<ServiceState> state_;
   std::unique_ptr<net::Connection> connection_;  // until the protocol is known
   std::unique_ptr<ServerConnection> server_;
   std::vector<std::shared_ptr<ServiceExchange>> exchanges_;
@@ -145,7 +154,13 @@ class ServiceConnection final : public net::ConnectionCallbacks, public ServerCo
 class ListeningService final : public Service {
  public:
   ListeningService(runtime::Loop& loop, ServiceHandler handler, ServiceOptions options)
-      : loop_(loop), handler_(std::move(handler)), options_(std::move(options)) {}
+      : loop_(loop), state_(new ServiceState{std::move(handler), std::move(options)}) {}
+  ~ListeningService() override {
+    for (auto& connection : connections_) {
+      connection->Abandon();
+      loop_.DeferDelete(std::move(connection));
+    }
+  }
 
   Status Open(const net::Address& address) {
     MELTEMI_ASSIGN_OR_RETURN(Fd socket, net::Listen(address));
@@ -161,9 +176,7 @@ class ListeningService final : public Service {
 
   const net::Address& address() const override { return address_; }
   runtime::Loop& loop() { return loop_; }
-  net::BlockPool& pool() { return pool_; }
-  const ServiceHandler& handler() const { return handler_; }
-  const ServiceOptions& options() const { return options_; }
+  const std::shared_ptr<ServiceState>& state() { return state_; }
 
   void Remove(ServiceConnection& connection) {
     const auto at = std::find_if(connections_.begin(), connections_.end(),
@@ -176,9 +189,7 @@ class ListeningService final : public Service {
 
  private:
   runtime::Loop& loop_;
-  const ServiceHandler handler_;
-  const ServiceOptions options_;
-  net::BlockPool pool_;
+  const std::shared_ptr<ServiceState> state_;
   net::Address address_;
   std::unique_ptr<net::Acceptor> acceptor_;
   std::vector<std::shared_ptr<ServiceConnection>> connections_;
@@ -187,15 +198,17 @@ class ListeningService final : public Service {
 // -- connection
 
 ServiceConnection::ServiceConnection(ListeningService& service, Fd socket)
-    : service_(service), idle_(service.loop(), [this] { OnIdle(); }) {
-  const tls::ServerContext* tls = service.options().tls.get();
-  connection_ = std::make_unique<net::Connection>(service.loop(), service.pool(), std::move(socket),
+    : service_(&service), state_(service.state()), idle_(service.loop(), [this] { OnIdle(); }) {
+  const tls::ServerContext* tls = state_->options.tls.get();
+  connection_ = std::make_unique<net::Connection>(service.loop(), state_->pool, std::move(socket),
                                                   tls != nullptr ? tls->NewSession() : nullptr);
   idle_.Arm(kIdleTimeout);
   connection_->SetCallbacks(this);
 }
 
-ServiceConnection::~ServiceConnection() {
+void ServiceConnection::Abandon() {
+  service_ = nullptr;
+  idle_.Disarm();
   const auto left = std::move(exchanges_);
   exchanges_.clear();
   for (const auto& exchange : left) exchange->Leave(true);
@@ -227,8 +240,7 @@ void ServiceConnection::Begin(Protocol protocol) {
 
 void ServiceConnection::OnStream(ServerStream& stream) {
   idle_.Disarm();
-  exchanges_.push_back(
-      std::make_shared<ServiceExchange>(*this, stream, service_.handler(), service_.options()));
+  exchanges_.push_back(std::make_shared<ServiceExchange>(*this, stream, state_));
   stream.SetCallbacks(exchanges_.back().get());
 }
 
@@ -238,7 +250,7 @@ std::shared_ptr<ServiceExchange> ServiceConnection::Remove(ServiceExchange& exch
   if (at == exchanges_.end()) return nullptr;
   std::shared_ptr<ServiceExchange> held = std::move(*at);
   exchanges_.erase(at);
-  if (exchanges_.empty()) idle_.Arm(kIdleTimeout);
+  if (exchanges_.empty() && service_ != nullptr) idle_.Arm(kIdleTimeout);
   return held;
 }
 
@@ -254,7 +266,7 @@ void ServiceConnection::OnIdle() {
 
 void ServiceConnection::End() {
   idle_.Disarm();
-  service_.Remove(*this);
+  if (service_ != nullptr) service_->Remove(*this);
 }
 
 // -- exchange
@@ -262,7 +274,7 @@ void ServiceConnection::End() {
 void ServiceExchange::OnHead(bool end_stream) {
   request_ = Describe(stream_->request(), *stream_->connection());
   if (end_stream) return Dispatch();
-  if (stream_->request().content_length > static_cast<int64_t>(options_->body_bytes_max)) {
+  if (stream_->request().content_length > static_cast<int64_t>(state_->options.body_bytes_max)) {
     return Send({.status = 413, .body = "request body too large\n"});
   }
   if (stream_->request().expects_continue) stream_->SendContinue();
@@ -274,7 +286,7 @@ void ServiceExchange::OnBody() {
     stream_->ConsumeBody(bytes.size());
     return;
   }
-  if (request_.body.size() + bytes.size() > options_->body_bytes_max) {
+  if (request_.body.size() + bytes.size() > state_->options.body_bytes_max) {
     return Send({.status = 413, .body = "request body too large\n"});
   }
   request_.body.append(bytes);
@@ -285,7 +297,7 @@ void ServiceExchange::OnBody() {
 
 void ServiceExchange::Dispatch() {
   is_dispatched_ = true;
-  (*handler_)(std::move(request_), shared_from_this());
+  state_->handler(std::move(request_), shared_from_this());
 }
 
 void ServiceExchange::SendHead(const ServiceResponse& response, int64_t length, bool end_stream) {
@@ -322,7 +334,7 @@ bool ServiceExchange::SendChunk(std::string_view bytes) {
   if (unsent_.empty()) taken = stream_->SendBody(bytes, false);
   if (taken == bytes.size()) return true;
   unsent_.append(bytes.substr(taken));
-  if (unsent_.size() - sent_ <= options_->stream_backlog_bytes_max) return true;
+  if (unsent_.size() - sent_ <= state_->options.stream_backlog_bytes_max) return true;
   stream_->Reset(ResetReason::kOverload);
   Leave(false);
   return false;

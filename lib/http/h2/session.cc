@@ -68,7 +68,6 @@ void Session::Retire(StreamCore& stream) {
   // Bytes that nobody will read count against the connection's window no longer.
   if (!is_gone_ && !stream.received_.empty()) {
     nghttp2_session_consume_connection(handle(), stream.received_.size());
-    stream.received_.Clear();
   }
   const size_t index = stream.index_;
   retired_.push_back(std::move(streams_[index]));
