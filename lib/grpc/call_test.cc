@@ -227,7 +227,6 @@ TEST_F(GrpcCall, LossIsUnavailableAndTheNextCallConnectsAgain) {
   auto call = channel_->Start("/test.Echo/Talk", {}, listener_);
   call->Send("x");
   RunUntil([&] { return listener_.messages.size() == 1; });
-  const net::Address address = server_->address();
   server_.reset();
   EXPECT_EQ(1, probe_.ended);
   RunUntil([&] { return listener_.status.has_value(); });
