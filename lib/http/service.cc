@@ -99,6 +99,11 @@ class ServiceExchange final : public Responder,
   void OnCancelled(std::function<void()> cancelled) override { cancelled_ = std::move(cancelled); }
 
   void Leave(bool is_cancelled);
+  // Ends the stream from our side.
+  void Cut() {
+    if (stream_ != nullptr) stream_->Reset(ResetReason::kLocal);
+    Leave(true);
+  }
 
  private:
   void Dispatch();
@@ -211,7 +216,9 @@ void ServiceConnection::Abandon() {
   idle_.Disarm();
   const auto left = std::move(exchanges_);
   exchanges_.clear();
-  for (const auto& exchange : left) exchange->Leave(true);
+  for (const auto& exchange : left) exchange->Cut();
+  if (server_ != nullptr) server_->Close();
+  if (connection_ != nullptr) connection_->Close();
 }
 
 void ServiceConnection::OnConnected() {
