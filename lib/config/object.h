@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// One configuration object, Kubernetes-shaped. Immutable once made; shared between store, watchers and
-// derived values by pointer. Thread-safe because nothing changes.
+// One configuration object, Kubernetes-shaped. Immutable once made; shared between store, watchers
+// and derived values by pointer. Thread-safe because nothing changes.
 //
-// The JSON document is the truth (fields we do not know survive a round trip); `spec` is its decoded form
-// for kinds that have a message under api/, null for others.
+// The JSON document is the truth (fields we do not know survive a round trip); `spec` is its
+// decoded form for kinds that have a message under api/, null for others.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <google/protobuf/message.h>
 #include <nlohmann/json_fwd.hpp>
@@ -31,6 +33,10 @@ struct ObjectKey {
   std::string ns;  // "" for cluster-scoped kinds
   std::string name;
   auto operator<=>(const ObjectKey&) const = default;
+  template <typename H>
+  friend H AbslHashValue(H h, const ObjectKey& key) {
+    return H::combine(std::move(h), key.kind, key.ns, key.name);
+  }
   std::string text() const;  // "VirtualService default/reviews"
 };
 
@@ -54,7 +60,8 @@ struct Metadata {
 struct Object {
   const Kind* kind = nullptr;
   Metadata meta;
-  std::shared_ptr<const nlohmann::json> document;  // the whole object: apiVersion, kind, metadata, spec, status
+  std::shared_ptr<const nlohmann::json>
+      document;  // the whole object: apiVersion, kind, metadata, spec, status
   std::shared_ptr<const google::protobuf::Message> spec;
   Source source;
 

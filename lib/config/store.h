@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one interface behind which objects are held: a directory of YAML, the embedded store, a Kubernetes
-// API server. Model-thread only.
+// The one interface behind which objects are held: a directory of YAML, the embedded store, a
+// Kubernetes API server. Model-thread only.
 //
-// Versions are counted per store: each accepted change gets the next one. A watch started at a version
-// delivers each later change once, in order; it never misses or repeats one.
+// Versions are counted per store: each accepted change gets the next one. A watch started at a
+// version delivers each later change once, in order; it never misses or repeats one.
 #pragma once
 
 #include <cstdint>
@@ -49,14 +49,16 @@ class Store {
 
   virtual ObjectList List(const Kind* kind, const std::string& ns) const = 0;  // nullptr, "" = all
   virtual ObjectPtr Get(const ObjectKey& key) const = 0;                       // nullptr = none
-  // Events are delivered from the loop, never inside this call; several per call, in one batch that belongs
-  // together (one transaction, one directory scan). OutOfRange when `from_version` is no longer kept.
+  // Events are delivered from the loop, never inside this call; several per call, in one batch that
+  // belongs together (one transaction, one directory scan). OutOfRange when `from_version` is no
+  // longer kept.
   virtual StatusOr<std::unique_ptr<Watch>> StartWatch(
       const WatchOptions& options, std::function<void(const std::vector<Event>&)> on_events) = 0;
 
   // Writes. FailedPrecondition on a read-only store. What they return ok for survives kill -9.
   virtual StatusOr<ObjectPtr> Create(ObjectPtr object) = 0;  // AlreadyExists
-  // Aborted when object->meta.resource_version is set and not the stored one. Keeps the stored status.
+  // Aborted when object->meta.resource_version is set and not the stored one. Keeps the stored
+  // status.
   virtual StatusOr<ObjectPtr> Update(ObjectPtr object) = 0;
   // Replaces only .status; no new generation.
   virtual StatusOr<ObjectPtr> UpdateStatus(ObjectPtr object) = 0;
