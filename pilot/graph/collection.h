@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The two kinds of collections in a graph: inputs, which are set, and derived values. Model-thread only.
+// The two kinds of collections in a graph: inputs, which are set, and derived values. Model-thread
+// only.
 //
 // Values are immutable and shared; a null pointer is the value "there is none", and reading it is a
 // dependency like any other.

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // A graph of values derived from values, in which a change costs what depends on it.
 //
-// Inputs are set; derived values are computed when first read and keep what they read as edges. Setting
-// an input marks its dependents, without computing anything; Commit() then brings up to date those that
-// somebody observes. A derived value that comes out equal stops the propagation there.
+// Inputs are set; derived values are computed when first read and keep what they read as edges.
+// Setting an input marks its dependents, without computing anything; Commit() then brings up to
+// date those that somebody observes. A derived value that comes out equal stops the propagation
+// there.
 //
 // Model-thread only. Invariants:
 //  1. Between commits every clean value equals what its function would give now.
@@ -105,8 +106,8 @@ class Graph final {
 
   // Before the collections die: they do so in any order, and edges are not followed any more.
   void Close() { is_closing_ = true; }
-  // Brings observed values up to date, tells the observers of those that changed, drops what nothing
-  // needs any more.
+  // Brings observed values up to date, tells the observers of those that changed, drops what
+  // nothing needs any more.
   void Commit();
   const std::vector<Family*>& families() const { return families_; }
   size_t node_count() const { return node_count_; }
@@ -120,8 +121,8 @@ class Graph final {
   template <typename K, typename V>
   friend class Derived;
 
-  void OnSet(Node& input);       // an input got another value
-  void Read(Node& node);         // brings it up to date and notes who reads it
+  void OnSet(Node& input);  // an input got another value
+  void Read(Node& node);    // brings it up to date and notes who reads it
   void Validate(Node& node);
   void Compute(Node& node);
   void MarkDependents(Node& node, Node::State state);
@@ -129,8 +130,8 @@ class Graph final {
   void CollectGarbage();
 
   std::vector<Family*> families_;
-  Node* reader_ = nullptr;           // whose function runs now
-  std::vector<Node*> touched_;       // observed, marked since the last commit
+  Node* reader_ = nullptr;            // whose function runs now
+  std::vector<Node*> touched_;        // observed, marked since the last commit
   absl::flat_hash_set<Node*> loose_;  // perhaps needed by nothing
   size_t node_count_ = 0;
   bool is_closing_ = false;

@@ -32,7 +32,8 @@ struct Numbers {
       graph, "text", [this](const std::string& key) {
         const auto bit = parity.Get(key);
         return std::make_shared<const std::string>(bit == nullptr ? "none"
-                                                                  : *bit == 0 ? "even" : "odd");
+                                                   : *bit == 0    ? "even"
+                                                                  : "odd");
       }};
 };
 
@@ -95,9 +96,8 @@ TEST(Graph, DependenciesFollowWhatWasReadLast) {
   in.Set("which", Int(0));
   in.Set("x", Int(10));
   in.Set("y", Int(20));
-  Derived<int, int> chosen(graph, "chosen", [&](int) {
-    return *in.Get("which") == 0 ? in.Get("x") : in.Get("y");
-  });
+  Derived<int, int> chosen(graph, "chosen",
+                           [&](int) { return *in.Get("which") == 0 ? in.Get("x") : in.Get("y"); });
   Count count;
   Observation observation = chosen.Observe(0, count);
   in.Set("y", Int(21));
