@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "lib/base/log.h"
+#include "proxy/agent/memory.h"
 
 namespace meltemi::proxy {
 namespace {
@@ -61,6 +62,9 @@ size_t CountProcessors() {
   if (::sched_getaffinity(0, sizeof set, &set) != 0) return 1;
   return static_cast<size_t>(std::max(1, CPU_COUNT(&set)));
 }
+
+Process::Process(runtime::Loop& loop, Setup setup)
+    : loop_(loop), setup_(std::move(setup)), startup_timer_(loop, [] { ReturnStartupMemory(); }) {}
 
 StatusOr<std::unique_ptr<Process>> Process::Start(runtime::Loop& loop, Setup setup) {
   std::unique_ptr<Process> process(new Process(loop, std::move(setup)));
@@ -147,6 +151,7 @@ void Process::Quit() {
 }
 
 int Process::Run() {
+  startup_timer_.Arm(kStartupTime);
   loop_.Run();
   return 0;
 }

@@ -53,7 +53,8 @@ class Process final {
   int Run();
 
  private:
-  Process(runtime::Loop& loop, Setup setup) : loop_(loop), setup_(std::move(setup)) {}
+  static constexpr Duration kStartupTime = std::chrono::milliseconds(500);
+  Process(runtime::Loop& loop, Setup setup);
   Status StartAll();
   void OnSignal(int number);
   AdminSources Sources();
@@ -67,6 +68,7 @@ class Process final {
   std::unique_ptr<runtime::SignalWatcher> signals_;
   std::unique_ptr<ProxyServer> server_;
   std::unique_ptr<Drain> drain_;
+  runtime::Timer startup_timer_;
   std::unique_ptr<Admin> admin_;
   std::function<bool()> is_serving_;
   std::function<std::string()> certificates_;
