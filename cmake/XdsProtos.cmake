@@ -31,9 +31,4 @@ if(NOT EXISTS ${xds_stamp})
 endif()
 file(STRINGS ${xds_dir}/files.txt xds_files)
 list(TRANSFORM xds_files REPLACE "(.*)\\.proto$" "${xds_dir}/gen/\\1.pb.cc" OUTPUT_VARIABLE xds_sources)
-
-add_library(xds_api STATIC ${xds_sources})
-target_include_directories(xds_api SYSTEM PUBLIC ${xds_dir}/gen)
-target_link_libraries(xds_api PUBLIC protobuf::libprotobuf)
-# Generated code: warnings are not ours to mend.
-target_compile_options(xds_api PRIVATE -w -O1)
+add_subdirectory(${PROJECT_SOURCE_DIR}/cmake/xds)
