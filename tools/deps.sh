@@ -67,9 +67,11 @@ os.chmod("build/deps/envoy.part", 0o755)
 os.rename("build/deps/envoy.part", "build/deps/envoy")
 PY
 fi
-if [ ! -x build/deps/python/bin/pytest ]; then
+wanted=$(sha256sum tests/requirements.txt)
+if [ "$(cat build/deps/python/stamp 2>/dev/null)" != "$wanted" ]; then
   echo "deps: making the tests' Python environment"
   rm -rf build/deps/python
   python3 -m venv build/deps/python
   build/deps/python/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+  echo "$wanted" >build/deps/python/stamp
 fi
