@@ -24,6 +24,7 @@ struct Event {
   EventType type;
   ObjectPtr object;  // for kDeleted its last state
   uint64_t version;
+  ObjectPtr previous = {};  // for kModified the state before, where the store knows it
 };
 
 struct ObjectList {
