@@ -125,6 +125,7 @@ void Watcher::OnBytes(std::string_view bytes) {
   for (size_t end; (end = line_.find('\n', at)) != std::string::npos; at = end + 1)
     OnLine(std::string_view(line_).substr(at, end - at), &changes);
   line_.erase(0, at);
+  if (!watch_error_.ok()) OnWatchEnd(watch_error_);
   if (!changes.empty()) on_changes_(changes);
 }
 
