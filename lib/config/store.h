@@ -40,7 +40,7 @@ class Watch {
 
 struct WatchOptions {
   const Kind* kind = nullptr;  // nullptr = every kind
-  std::string ns;              // "" = every namespace
+  std::string ns = {};         // "" = every namespace
   uint64_t from_version = 0;
 };
 
