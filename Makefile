@@ -8,7 +8,7 @@ jobs := $(shell nproc)
 
 build:
 	@tools/deps.sh build
-	@tools/build.sh release
+	@tools/build.sh release programs
 
 demo: build
 	@tools/demo.sh
@@ -17,7 +17,7 @@ deps:
 	@tools/deps.sh
 
 unit: deps
-	@tools/build.sh release
+	@tools/build.sh release programs
 	@tools/build.sh release unit_tests
 	@ctest --test-dir build/release --output-on-failure -j$(jobs) --timeout 300
 
@@ -27,7 +27,7 @@ asan: deps
 	@UBSAN_OPTIONS=print_stacktrace=1 ctest --test-dir build/asan --output-on-failure -j$(jobs) --timeout 600
 
 e2e: deps
-	@tools/build.sh release
+	@tools/build.sh release programs
 	@build/deps/python/bin/pytest -q tests
 
 test: unit e2e asan
@@ -37,7 +37,7 @@ gcc: deps
 	@tools/build.sh gcc
 
 bench: deps
-	@tools/build.sh release
+	@tools/build.sh release programs
 	@bench/run.sh
 
 fmt:
