@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/agent/agent.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "lib/base/log.h"
+#include "lib/capture/client.h"
+#include "lib/identity/spiffe_id.h"
+#include "proxy/agent/names.h"
+#include "proxy/agent/secrets.h"
+#include "proxy/agent/text_file.h"
+#include "proxy/listener/captured_sockets.h"
+
+namespace meltemi::proxy {
+namespace {
+
+constexpr uint16_t kDnsPort = 15053;
+constexpr char kResolvConf[] = "/etc/resolv.conf";
+// Istio's drainDuration: how long connections of a removed listener may go on.
+constexpr Duration kConnectionDrainTime = std::chrono::seconds(45);
+
+std::string IdentityOf(const WorkloadOptions& options) {
+  return identity::SpiffeId{options.trust_domain, options.ns, options.service_account}.text();
+}
+
+}  // namespace
+
+StatusOr<std::unique_ptr<Agent>> Agent::Start(runtime::Loop& loop, WorkloadOptions options) {
+  std::unique_ptr<Agent> agent(new Agent(loop, std::move(options)));
+  MELTEMI_RETURN_IF_ERROR(agent->StartAll());
+  return agent;
+}
+
+Agent::Agent(runtime::Loop& loop, WorkloadOptions options)
+    : loop_(loop),
+      options_(std::move(options)),
+      node_(MakeNode(options_)),
+      started_(loop.Now()),
+      random_(std::random_device{}()),
+      tls_(options_.root_cert_path, options_.server_name) {}
+
+Status Agent::StartAll() {
+  MELTEMI_ASSIGN_OR_RETURN(process_, Process::Start(loop_, MakeSetup()));
+  process_->SetReadiness([this] { return is_warm_; });
+  process_->SetCertificates([this] {
+    const bool has_certificate = identity_ != nullptr && identity_->current().has_value();
+    return has_certificate ? CertificatesJson(*identity_->current(), RealClock().Wall())
+                           : std::string("{\"certificates\": []}\n");
+  });
+  AddMetrics();
+  MELTEMI_RETURN_IF_ERROR(StartStatus());
+  if (!options_.is_gateway && !options_.capture_path.empty()) MELTEMI_RETURN_IF_ERROR(StartDns());
+  MELTEMI_LOG(info, "{} on {}", node_.id, options_.ip);
+  if (options_.is_plaintext) {
+    StartDiscovery();
+  } else {
+    StartIdentity();
+  }
+  return absl::OkStatus();
+}
+
+Process::Setup Agent::MakeSetup() const {
+  Process::Setup setup;
+  setup.process = options_.process;
+  setup.connection_drain_time = kConnectionDrainTime;
+  setup.drain.time_max = options_.process.drain_time;
+  setup.node_id = node_.id;
+  setup.node_cluster = node_.cluster;
+  setup.node_metadata_json = node_.metadata_json;
+  if (options_.is_gateway) return setup;
+  setup.drain.settle_time = std::min(kSettleTime, options_.process.drain_time);
+  setup.drain.keeps_outbound_open = true;
+  if (!options_.capture_path.empty()) {
+    const auto workload = net::Address::ParseIp(options_.ip, 0);
+    if (workload.ok()) setup.sockets = NewCapturedSockets(options_.capture_path, *workload);
+  }
+  return setup;
+}
+
+Status Agent::StartStatus() {
+  // On a shared machine the workload's address is a loopback address of its own; anywhere else the
+  // admin endpoint stays off the network.
+  const std::string admin_ip = options_.ip.starts_with("127.") ? options_.ip : "127.0.0.1";
+  MELTEMI_ASSIGN_OR_RETURN(const net::Address admin,
+                           net::Address::ParseIp(admin_ip, options_.admin_port));
+  MELTEMI_RETURN_IF_ERROR(process_->ListenAdmin(admin));
+  const StatusServers::Options ports{options_.ip, options_.status_port, options_.agent_port,
+                                     options_.metrics_port};
+  StatusServers::Sources sources;
+  sources.why_not_ready = [this] { return WhyNotReady(); };
+  sources.metrics = [this] { return process_->StatsPrometheus(); };
+  sources.quit = [this] { process_->BeginDrain(); };
+  MELTEMI_ASSIGN_OR_RETURN(pages_, StatusServers::Listen(loop_, ports, std::move(sources)));
+  return absl::OkStatus();
+}
+
+Status Agent::StartDns() {
+  MELTEMI_ASSIGN_OR_RETURN(capture::Client client, capture::Client::Connect(options_.capture_path));
+  MELTEMI_ASSIGN_OR_RETURN(Fd udp, client.UdpSocket(kDnsPort));
+  MELTEMI_ASSIGN_OR_RETURN(Fd tcp, client.TcpListener(kDnsPort));
+  dns::ServerOptions options;
+  auto conf = ReadTextFile(kResolvConf, "resolvers");
+  if (conf.ok()) options.resolvers = ReadResolvers(*conf);
+  if (options.resolvers.empty())
+    MELTEMI_LOG(warn, "{} names no resolver: only names of the mesh are known", kResolvConf);
+  MELTEMI_ASSIGN_OR_RETURN(
+      dns_, dns::Server::Create(loop_, std::move(udp), std::move(tcp), std::move(options)));
+  return absl::OkStatus();
+}
+
+void Agent::StartIdentity() {
+  WorkloadIdentity::Options options;
+  options.authority = options_.authority;
+  options.token_path = options_.token_path;
+  options.uri = IdentityOf(options_);
+  options.random = [this] { return Random(); };
+  identity_ = std::make_unique<WorkloadIdentity>(
+      loop_, RealClock(), tls_, std::move(options),
+      [this](const IssuedCertificate& certificate) { OnIssued(certificate); });
+  identity_->Start();
+}
+
+void Agent::OnIssued(const IssuedCertificate& certificate) {
+  const std::string version = fmt::to_string(certificate.not_after.time_since_epoch().count());
+  const std::string own = CertificateSecret(kWorkloadSecret, certificate);
+  const std::string roots = ValidationSecret(kRootSecret, certificate.root_pem);
+  const auto rejections = process_->server().config().Update(
+      xds::Type::kSecret, {{kWorkloadSecret, own, version}, {kRootSecret, roots, version}}, {});
+  for (const Rejection& rejection : rejections)
+    MELTEMI_LOG(error, "secret {} of our own was refused: {}", rejection.name, rejection.reason);
+  process_->server().config().Commit([this] { OnAdopted(); });
+  if (client_ == nullptr) StartDiscovery();
+}
+
+void Agent::StartDiscovery() {
+  ConfigReceiver::Options options;
+  options.is_local_secret = IsLocalSecret;
+  options.adopted = [this] { OnAdopted(); };
+  if (dns_ != nullptr)
+    options.take_names = [this](std::string_view serialized) { return TakeNames(serialized); };
+  receiver_ = std::make_unique<ConfigReceiver>(process_->server().config(), std::move(options));
+
+  grpc::ChannelOptions channel;
+  if (!options_.is_plaintext) {
+    channel.tls_source = [this]() -> std::shared_ptr<const tls::ClientContext> {
+      auto context = tls_.Context();
+      return context.ok() ? *std::move(context) : nullptr;
+    };
+  }
+  channel_ = grpc::Channel::Create(loop_, options_.discovery, std::move(channel));
+
+  xds::ClientOptions client;
+  client.node = node_.serialized;
+  client.metadata = [this] { return StreamMetadata(); };
+  client.random = [this] { return Random(); };
+  client_ = xds::Client::Create(loop_, *channel_, *receiver_, std::move(client));
+  receiver_->Attach(*client_);
+  client_->Start();
+}
+
+StatusOr<std::multimap<std::string, std::string>> Agent::StreamMetadata() {
+  std::multimap<std::string, std::string> metadata{{"clusterid", options_.cluster_id}};
+  if (options_.is_plaintext) return metadata;  // a token is for checked servers only
+  MELTEMI_RETURN_IF_ERROR(tls_.Context().status());
+  MELTEMI_ASSIGN_OR_RETURN(const std::string token, ReadToken(options_.token_path));
+  metadata.emplace("authorization", "Bearer " + token);
+  return metadata;
+}
+
+Status Agent::TakeNames(std::string_view serialized) {
+  MELTEMI_ASSIGN_OR_RETURN(auto names, ReadNameTable(serialized, options_.ns, options_.domain));
+  MELTEMI_LOG(debug, "name table: {} names", names->size());
+  dns_->Update(std::move(names));
+  return absl::OkStatus();
+}
+
+std::string Agent::WhyNotWarm() const {
+  if (identity_ != nullptr && !identity_->current().has_value()) return "no certificate yet";
+  if (receiver_ == nullptr || !receiver_->has_adopted(xds::Type::kCluster))
+    return "no clusters from the control plane yet";
+  if (!receiver_->has_adopted(xds::Type::kListener))
+    return "no listeners from the control plane yet";
+  if (!process_->server().config().is_warm())
+    return "clusters or listeners still wait for endpoints, routes or secrets";
+  const bool waits_for_names = dns_ != nullptr && !dns_->has_names();
+  if (waits_for_names && loop_.Now() - started_ < kNameTableWaitMax) return "no name table yet";
+  return "";
+}
+
+void Agent::OnAdopted() {
+  if (is_warm_ || !WhyNotWarm().empty()) return;
+  is_warm_ = true;
+  MELTEMI_LOG(info, "ready after {} ms", (loop_.Now() - started_) / std::chrono::milliseconds(1));
+}
+
+std::string Agent::WhyNotReady() {
+  OnAdopted();  // a wait may have ended without news
+  if (process_->is_ready()) return "";
+  if (process_->state() == ProcessState::kDraining) return "draining";
+  return is_warm_ ? "failed by /healthcheck/fail" : WhyNotWarm();
+}
+
+void Agent::AddMetrics() {
+  using telemetry::MetricType;
+  telemetry::Registry& registry = process_->registry();
+  const auto add = [&](const char* name, const char* help, MetricType type,
+                       std::function<double()> source) {
+    registry.AddSource(name, help, type, std::move(source));
+  };
+  add("meltemi_xds_connected", "1 while the control plane answers", MetricType::kGauge,
+      [this] { return client_ != nullptr && client_->is_up() ? 1.0 : 0.0; });
+  add("meltemi_xds_updates_total", "responses of the control plane", MetricType::kCounter, [this] {
+    return client_ == nullptr ? 0.0 : static_cast<double>(client_->counters().updates);
+  });
+  add("meltemi_xds_refused_total", "responses with a refused resource", MetricType::kCounter,
+      [this] {
+        return client_ == nullptr ? 0.0 : static_cast<double>(client_->counters().refused);
+      });
+  add("istio_agent_cert_expiry_seconds", "until the workload's certificate expires",
+      MetricType::kGauge, [this] {
+        if (identity_ == nullptr || !identity_->current()) return 0.0;
+        const auto left = identity_->current()->not_after - RealClock().Wall();
+        return std::chrono::duration<double>(left).count();
+      });
+}
+
+}  // namespace meltemi::proxy

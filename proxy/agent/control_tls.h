@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// TLS towards the control plane: its certificate must chain to the roots in a file and name the
+// expected server; our own certificate is shown once there is one. Control thread only.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "lib/base/status.h"
+#include "lib/tls/context.h"
+
+namespace meltemi::proxy {
+
+class ControlTls final {
+ public:
+  ControlTls(std::string root_cert_path, std::string server_name)
+      : root_cert_path_(std::move(root_cert_path)), server_name_(std::move(server_name)) {}
+
+  // Shown to the control plane on connections made from now on.
+  void SetCertificate(tls::CertificateKey certificate);
+  // For a new connection. The file is read each time, so that a rotated root is found.
+  StatusOr<std::shared_ptr<const tls::ClientContext>> Context();
+  // The roots as they were read last.
+  const std::string& roots_pem() const { return roots_pem_; }
+
+ private:
+  const std::string root_cert_path_, server_name_;
+  std::string roots_pem_;
+  std::optional<tls::CertificateKey> certificate_;
+  std::shared_ptr<const tls::ClientContext> context_;
+};
+
+}  // namespace meltemi::proxy
