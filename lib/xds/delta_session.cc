@@ -24,7 +24,7 @@ class DeltaSession final : public Session {
     }
     const std::string* error =
         request.has_error_detail() ? &request.error_detail().message() : nullptr;
-    const auto type = Begin({&request.node(), request.type_url(), request.response_nonce(), error});
+    const auto type = Begin({&request.node(), request.type_url()});
     if (!type.has_value()) return;
     TypeState& s = state(*type);
     if (s.is_in_flight && request.response_nonce() == s.nonce) Settle(*type, error);
@@ -61,7 +61,8 @@ class DeltaSession final : public Session {
       if (found == nullptr) {
         s.vanished.push_back(name);
         s.subscription.TellMissing(name);
-      } else if (VersionText(found->version) == version) {
+      } else if (VersionText(found->version) == version &&
+                 !(type == Type::kEndpoint && AwaitsEndpoints(name))) {
         s.subscription.Hold(found);
       }
     }
@@ -87,10 +88,32 @@ class DeltaSession final : public Session {
   void Unsubscribe(Type type, const DeltaRequest& request) {
     TypeState& s = state(type);
     for (const std::string& name : request.resource_names_unsubscribe()) {
-      name == "*" ? s.subscription.StopWildcard() : s.subscription.Remove(name);
       s.changed.erase(name);
       s.leaving.erase(name);
+      if (name == "*") {
+        s.subscription.StopWildcard();
+        continue;
+      }
+      const bool was_named = s.subscription.IsNamed(name);
+      s.subscription.Remove(name);
+      if (s.subscription.is_wildcard() && was_named) {
+        TellAgain(type, name);
+      } else {
+        Forgive(type, name);
+      }
     }
+  }
+
+  // The client cannot know whether the wildcard still covers a name it gave up: it is told.
+  void TellAgain(Type type, const std::string& name) {
+    TypeState& s = state(type);
+    if (view().Find(type, name) == nullptr) {
+      s.vanished.push_back(name);
+    } else {
+      s.subscription.Drop(name, /*is_told=*/false);
+      s.changed.insert(name);
+    }
+    s.is_due = true;
   }
 
   bool SendType(Type type, bool may_remove) override {
@@ -102,7 +125,7 @@ class DeltaSession final : public Session {
     if (difference.changed.empty() && difference.removed.empty() && !must_answer) return false;
     const ResponseHead head = NextHead(type);
     call().Send(FrameDelta(head, difference.changed, difference.removed));
-    Sent(type, head.nonce, difference.changed);
+    Sent(type, head.nonce, difference.changed, difference.removed);
     return true;
   }
 

@@ -60,7 +60,7 @@ std::vector<SessionStatus> AdsServer::Status() const {
 uint64_t AdsServer::live_version() const {
   uint64_t live = source_.snapshot_version();
   for (const Session* session : sessions_) {
-    if (session->is_connected()) live = std::min(live, session->Status().live_version);
+    if (session->is_connected()) live = std::min(live, session->live_version());
   }
   return live;
 }

@@ -48,6 +48,12 @@ void Session::OnEnd() {
   view_.reset();
 }
 
+void Session::OnClientDone() {
+  if (is_finished_) return;
+  OnEnd();
+  call_.Finish({});
+}
+
 void Session::Refuse(int code, std::string message) {
   MELTEMI_LOG(warn, "xds: {} refused: {}", call_.peer().remote.text(), message);
   is_finished_ = true;
@@ -111,14 +117,24 @@ void Session::Settle(Type type, const std::string* error) {
   TypeState& s = state(type);
   s.is_in_flight = false;
   if (error != nullptr) {
-    s.error = error->substr(0, kErrorBytesMax);
+    s.error = error->empty() ? "no reason given" : error->substr(0, kErrorBytesMax);
+    // Envoy takes what is good of a response and names what is not.
+    for (const std::string& name : s.traced) {
+      if (!name.empty() && s.error.find(name) != std::string::npos) s.rejected.insert(name);
+    }
     MELTEMI_LOG(warn, "xds: {} rejects {}: {}", node_.id, TypeUrl(type), s.error);
     view_->OnNack(type, s.error);
     return;
   }
-  s.error.clear();
+  for (const std::string& name : s.traced) s.rejected.erase(name);
+  if (s.rejected.empty()) s.error.clear();
   s.acked_version = s.sent_version;
   view_->OnAck(type, s.acked_version);
+}
+
+void Session::Forgive(Type type, const std::string& name) {
+  TypeState& s = state(type);
+  if (s.rejected.erase(name) > 0 && s.rejected.empty()) s.error.clear();
 }
 
 void Session::OnChange(const std::vector<Change>& changes) {
@@ -153,8 +169,20 @@ bool Session::is_settled() const {
   return true;
 }
 
+bool Session::is_rejecting() const {
+  for (const TypeState& s : types_) {
+    if (s.is_active && !s.error.empty()) return true;
+  }
+  return false;
+}
+
+uint64_t Session::live_version() const {
+  const bool is_live = is_settled() && !is_rejecting();
+  return is_live ? server_.source().snapshot_version() : settled_version_;
+}
+
 void Session::Pump() {
-  if (is_finished_) return;
+  if (is_finished_ || is_clogged()) return;
   bool is_held_back = false;
   for (size_t i = 0; i < kTypes; ++i) {
     const auto type = static_cast<Type>(i);
@@ -175,7 +203,7 @@ void Session::Pump() {
       SendType(type, /*may_remove=*/true);
     }
   }
-  if (is_settled()) settled_version_ = server_.source().snapshot_version();
+  settled_version_ = live_version();
 }
 
 ResponseHead Session::NextHead(Type type) {
@@ -183,15 +211,26 @@ ResponseHead Session::NextHead(Type type) {
           std::to_string(++nonce_count_)};
 }
 
-void Session::Sent(Type type, const std::string& nonce, const std::vector<ResourcePtr>& changed) {
+void Session::Sent(Type type, const std::string& nonce, const std::vector<ResourcePtr>& changed,
+                   const std::vector<std::string>& removed) {
   TypeState& s = state(type);
+  s.traced.clear();
+  if (changed.size() + removed.size() <= kTracedNamesMax) {
+    for (const ResourcePtr& resource : changed) s.traced.push_back(resource->name);
+    s.traced.insert(s.traced.end(), removed.begin(), removed.end());
+  }
   s.nonce = nonce;
   s.is_in_flight = true;
   s.sent_version = server_.source().snapshot_version();
   ++server_.responses_sent_[static_cast<size_t>(type)];
-  if (type != Type::kCluster) return;
+  if (type == Type::kCluster) RenewEndpoints(changed);
+  if (type == Type::kEndpoint) clusters_without_endpoints_.clear();
+}
+
+void Session::RenewEndpoints(const std::vector<ResourcePtr>& clusters) {
   TypeState& endpoints = state(Type::kEndpoint);
-  for (const ResourcePtr& cluster : changed) {
+  for (const ResourcePtr& cluster : clusters) {
+    if (!endpoints.is_active) clusters_without_endpoints_.insert(cluster->name);
     if (endpoints.subscription.Held(cluster->name) == nullptr) continue;
     endpoints.subscription.Drop(cluster->name, /*is_told=*/false);
     endpoints.changed.insert(cluster->name);
@@ -199,15 +238,14 @@ void Session::Sent(Type type, const std::string& nonce, const std::vector<Resour
 }
 
 SessionStatus Session::Status() const {
-  SessionStatus status{
-      .node_id = node_.id,
-      .cluster = node_.cluster,
-      .peer = call_.peer().remote.text(),
-      .identity = node_.authenticated_uri,
-      .is_delta = is_delta(),
-      .connected_at = connected_at_,
-      .live_version = is_settled() ? server_.source().snapshot_version() : settled_version_,
-      .types = {}};
+  SessionStatus status{.node_id = node_.id,
+                       .cluster = node_.cluster,
+                       .peer = call_.peer().remote.text(),
+                       .identity = node_.authenticated_uri,
+                       .is_delta = is_delta(),
+                       .connected_at = connected_at_,
+                       .live_version = live_version(),
+                       .types = {}};
   for (size_t i = 0; i < kTypes; ++i) {
     const TypeState& s = types_[i];
     if (!s.is_active) continue;

@@ -18,6 +18,9 @@
 //  settled.
 //  4. A cluster that was sent is followed by its endpoints, changed or not: an Envoy warms it with
 //  them.
+//  5. A type counts as rejected until each resource that the rejection names is accepted in a newer
+//  form or is gone; a rejection that names none, until the next ACK.
+//  6. Nothing is sent while kBacklogBytesMax wait for a slow reader.
 #pragma once
 
 #include <array>
@@ -41,6 +44,9 @@ namespace meltemi::xds {
 class AdsServer;
 
 inline constexpr size_t kSubscribedNamesMax = 200'000;  // per type and stream
+inline constexpr size_t kBacklogBytesMax = 16 * 1024 * 1024;
+// Larger responses are kept for status without their names: the next ACK of the type counts.
+inline constexpr size_t kTracedNamesMax = 256;
 inline constexpr size_t kTypes = static_cast<size_t>(Type::kCount);
 
 // CDS, LDS and the name table: asked for without names, and in state-of-the-world a response is
@@ -54,7 +60,7 @@ struct TypeStatus {
   bool is_in_flight;
   size_t held;
   uint64_t acked_version;  // snapshot version of the last accepted response, 0 = none
-  std::string error;       // of the last response when it was refused
+  std::string error;       // why the proxy rejected something that still holds
 };
 
 struct SessionStatus {
@@ -70,8 +76,11 @@ class Session : public grpc::CallHandler {
   // `only` = the stream's single type (the services beside ADS); nullopt = any.
   Session(AdsServer& server, grpc::ServerCall& call, std::optional<Type> only);
   ~Session() override;
+  void OnClientDone() override;
+  void OnDrained() override { Pump(); }
   void OnEnd() override;
   SessionStatus Status() const;
+  uint64_t live_version() const;
   bool is_connected() const { return view_ != nullptr; }
 
  protected:
@@ -88,6 +97,8 @@ class Session : public grpc::CallHandler {
     uint64_t sent_version = 0;
     uint64_t acked_version = 0;
     std::string error;
+    std::vector<std::string> traced;            // names of the response in flight
+    absl::flat_hash_set<std::string> rejected;  // names that rejections spoke of
 
     bool has_changes() const {
       return is_everything_changed || !changed.empty() || !vanished.empty();
@@ -97,13 +108,14 @@ class Session : public grpc::CallHandler {
   // What a request of either form says, without its names.
   struct RequestHead {
     const envoy::config::core::v3::Node* node;
-    std::string_view type_url, nonce;
-    const std::string* error;  // nullptr = none
+    std::string_view type_url;
   };
   // nullopt = nothing more to do with this request (refused, unknown type).
   std::optional<Type> Begin(const RequestHead& head);
-  // Records an ACK or NACK.
+  // Records an ACK, or with `error` a NACK.
   void Settle(Type type, const std::string* error);
+  // The client gave the name up; a rejection of it no longer counts.
+  void Forgive(Type type, const std::string& name);
   bool CheckNames(Type type);
   void Pump();
   void Refuse(int code, std::string message);
@@ -112,7 +124,12 @@ class Session : public grpc::CallHandler {
   // `leaving`.
   virtual bool SendType(Type type, bool may_remove) = 0;
   // Records what `nonce` carried; `changed` = what the client did not hold before.
-  void Sent(Type type, const std::string& nonce, const std::vector<ResourcePtr>& changed);
+  void Sent(Type type, const std::string& nonce, const std::vector<ResourcePtr>& changed,
+            const std::vector<std::string>& removed);
+  // Whether a cluster of this name went out before the client asked for endpoints.
+  bool AwaitsEndpoints(const std::string& cluster) const {
+    return clusters_without_endpoints_.contains(cluster);
+  }
   ResponseHead NextHead(Type type);
 
   TypeState& state(Type type) { return types_[static_cast<size_t>(type)]; }
@@ -126,6 +143,9 @@ class Session : public grpc::CallHandler {
   void OnChange(const std::vector<Change>& changes);
   bool IsRoutingPending() const;
   bool is_settled() const;
+  bool is_rejecting() const;
+  bool is_clogged() const { return call_.queued_bytes() >= kBacklogBytesMax; }
+  void RenewEndpoints(const std::vector<ResourcePtr>& clusters);
 
   AdsServer& server_;
   grpc::ServerCall& call_;
@@ -136,6 +156,7 @@ class Session : public grpc::CallHandler {
   std::array<TypeState, kTypes> types_;
   uint64_t nonce_count_ = 0;
   uint64_t settled_version_ = 0;
+  absl::flat_hash_set<std::string> clusters_without_endpoints_;
   bool is_finished_ = false;
 };
 

@@ -190,6 +190,55 @@ TEST_F(SessionTest, SubscribingAgainSendsAgain) {
   EXPECT_THAT(Names(stream.NextAcked()), ElementsAre("a"));
 }
 
+TEST_F(SessionTest, SubscribingAgainToWhatIsMissingIsAnswered) {
+  DeltaStream stream(server_);
+  Subscribe(stream, Type::kRoute, {"none"});
+  stream.NextAcked();
+  Subscribe(stream, Type::kRoute, {"none"});
+  EXPECT_THAT(Removed(stream.NextAcked()), ElementsAre("none"));
+}
+
+TEST_F(SessionTest, NamesGivenUpUnderAWildcardAreToldAgain) {
+  DeltaStream stream(server_);
+  Subscribe(stream, Type::kCluster, {"*", "a", "none"});
+  EXPECT_THAT(Removed(stream.NextAcked()), ElementsAre("none"));
+  auto request = stream.New(Type::kCluster);
+  request.add_resource_names_unsubscribe("a");
+  request.add_resource_names_unsubscribe("none");
+  stream.Send(request);
+  const auto response = stream.NextAcked();
+  EXPECT_THAT(Names(response), ElementsAre("a"));
+  EXPECT_THAT(Removed(response), ElementsAre("none"));
+}
+
+TEST_F(SessionTest, SubscribingToNothingIsSilent) {
+  DeltaStream stream(server_);
+  auto request = stream.New(Type::kCluster);
+  request.add_resource_names_subscribe("*");
+  request.add_resource_names_unsubscribe("*");
+  stream.Send(request);
+  source_.Set(Type::kCluster, "a", 2);
+  source_.Publish();
+  EXPECT_EQ(stream.pending(), 0u);
+}
+
+// The proxy kept its endpoints, but the cluster that changed meanwhile waits for them.
+TEST_F(SessionTest, ReconnectBringsEndpointsOfChangedClusters) {
+  DeltaStream stream(server_);
+  auto clusters = stream.New(Type::kCluster);
+  for (const auto& [name, version] : {std::pair{"a", "0"}, {"b", "1"}, {"c", "1"}}) {
+    (*clusters.mutable_initial_resource_versions())[name] = version;
+  }
+  stream.Send(clusters);
+  EXPECT_THAT(Names(stream.NextAcked()), ElementsAre("a"));
+  auto endpoints = stream.New(Type::kEndpoint);
+  for (const char* name : {"a", "b"}) {
+    (*endpoints.mutable_initial_resource_versions())[name] = "1";
+  }
+  stream.Send(endpoints);
+  EXPECT_THAT(Names(stream.NextAcked()), ElementsAre("a"));
+}
+
 TEST_F(SessionTest, UnsubscribedNamesStaySilent) {
   DeltaStream stream(server_);
   Subscribe(stream, Type::kRoute, {"a", "b"});
@@ -275,14 +324,54 @@ TEST_F(SessionTest, ClustersLeaveAfterRoutesInSotwToo) {
 TEST_F(SessionTest, NackIsKeptAndNotSentAgain) {
   DeltaStream stream(server_);
   Subscribe(stream, Type::kListener, {});
-  stream.Ack(stream.Next(), "listener a: no such filter");
+  stream.Ack(stream.Next(), "no such filter");
   EXPECT_EQ(stream.pending(), 0u);
   ASSERT_EQ(source_.nacks_.size(), 1u);
-  EXPECT_EQ(server_.Status().at(0).types.at(0).error, "listener a: no such filter");
+  EXPECT_EQ(server_.Status().at(0).types.at(0).error, "no such filter");
   source_.Set(Type::kListener, "a", 2);
   source_.Publish();
   EXPECT_THAT(Names(stream.NextAcked()), ElementsAre("a"));
   EXPECT_EQ(server_.Status().at(0).types.at(0).error, "");
+}
+
+// Accepting another listener does not make the rejected one live.
+TEST_F(SessionTest, RejectionHoldsUntilTheSameResourceIsAccepted) {
+  DeltaStream stream(server_);
+  Subscribe(stream, Type::kListener, {});
+  stream.NextAcked();
+  const uint64_t before = server_.live_version();
+  source_.Set(Type::kListener, "0.0.0.0_80", 2);
+  source_.Publish();
+  stream.Ack(stream.Next(), "listener 0.0.0.0_80: no such filter");
+  source_.Set(Type::kListener, "b", 2);
+  source_.Publish();
+  stream.NextAcked();
+  EXPECT_EQ(server_.Status().at(0).types.at(0).error, "listener 0.0.0.0_80: no such filter");
+  EXPECT_EQ(server_.live_version(), before);
+  source_.Remove(Type::kListener, "0.0.0.0_80");
+  source_.Publish();
+  stream.NextAcked();
+  EXPECT_EQ(server_.Status().at(0).types.at(0).error, "");
+  EXPECT_EQ(server_.live_version(), source_.snapshot_version());
+}
+
+TEST_F(SessionTest, SlowReadersAreNotSentMore) {
+  SotwStream stream(server_);
+  stream.call_.queued_bytes_ = kBacklogBytesMax;
+  stream.Send(stream.New(Type::kCluster));
+  EXPECT_EQ(stream.pending(), 0u);
+  stream.call_.queued_bytes_ = 0;
+  stream.handler_->OnDrained();
+  EXPECT_EQ(stream.NextAcked().resources_size(), 3);
+}
+
+TEST_F(SessionTest, HalfCloseEndsTheStream) {
+  DeltaStream stream(server_);
+  Subscribe(stream, Type::kCluster, {});
+  stream.handler_->OnClientDone();
+  EXPECT_TRUE(stream.call_.is_finished_);
+  EXPECT_EQ(stream.call_.status_.code, 0);
+  EXPECT_EQ(source_.views(), 0u);
 }
 
 TEST_F(SessionTest, LiveVersionFollowsAcceptance) {

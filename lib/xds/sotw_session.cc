@@ -24,7 +24,7 @@ class SotwSession final : public Session {
     }
     const std::string* error =
         request.has_error_detail() ? &request.error_detail().message() : nullptr;
-    const auto type = Begin({&request.node(), request.type_url(), request.response_nonce(), error});
+    const auto type = Begin({&request.node(), request.type_url()});
     if (!type.has_value()) return;
     TypeState& s = state(*type);
     // A nonce that is not the last one sent: the client has not seen our newest response yet.
@@ -58,7 +58,9 @@ class SotwSession final : public Session {
     wants_all ? s.subscription.StartWildcard() : s.subscription.StopWildcard();
     const absl::flat_hash_set<std::string> wanted(names.begin(), names.end());
     for (const std::string& name : s.subscription.Names()) {
-      if (!wanted.contains(name)) s.subscription.Remove(name);
+      if (wanted.contains(name)) continue;
+      s.subscription.Remove(name);
+      Forgive(type, name);
     }
     for (const std::string& name : wanted) {
       if (name == "*" || !s.subscription.Add(name)) continue;
@@ -79,13 +81,14 @@ class SotwSession final : public Session {
     if (!resources.has_value()) return false;
     const ResponseHead head = NextHead(type);
     call().Send(FrameSotw(head, *resources));
-    Sent(type, head.nonce, changed_);
+    Sent(type, head.nonce, changed_, gone_);
     return true;
   }
 
   // Everything when anything differs from what the client holds or an answer is due, else nothing.
   std::optional<std::vector<ResourcePtr>> CollectWhole(Type type, bool may_remove) {
     TypeState& s = state(type);
+    gone_.clear();
     std::vector<ResourcePtr> all = Present(type);
     absl::flat_hash_set<std::string> present;
     for (const ResourcePtr& resource : all) {
@@ -98,6 +101,7 @@ class SotwSession final : public Session {
     const bool is_different = s.is_due || !changed_.empty() || (may_remove && !gone.empty());
     for (const ResourcePtr& resource : gone) {
       if (may_remove) {
+        gone_.push_back(resource->name);
         s.subscription.Drop(resource->name, true);
       } else {
         s.leaving.insert(resource->name);
@@ -142,7 +146,9 @@ class SotwSession final : public Session {
   }
 
   bool is_delta() const override { return false; }
-  std::vector<ResourcePtr> changed_;  // by the response being built
+  // By the response being built.
+  std::vector<ResourcePtr> changed_;
+  std::vector<std::string> gone_;
 };
 
 }  // namespace

@@ -75,7 +75,10 @@ void Subscription::Hold(const ResourcePtr& resource) {
 
 void Subscription::Drop(const std::string& name, bool is_told) {
   const auto found = held_.find(std::string_view(name));
-  if (found == held_.end()) return;
+  if (found == held_.end()) {
+    if (const auto named = names_.find(name); named != names_.end()) named->second = is_told;
+    return;
+  }
   const ResourcePtr last = *found;  // `name` may be its own
   held_.erase(found);
   if (!is_wildcard_ || names_.contains(last->name)) names_[last->name] = is_told;

@@ -35,7 +35,8 @@ class Subscription final {
   size_t held_count() const { return held_.size(); }
   std::vector<ResourcePtr> AllHeld() const;  // any order
   void Hold(const ResourcePtr& resource);
-  // No longer held. A name stays subscribed; `is_told` = the client knows that it does not exist.
+  // Not held (any longer). A name stays subscribed; `is_told` = the client knows that it does not
+  // exist.
   void Drop(const std::string& name, bool is_told);
   bool IsToldMissing(const std::string& name) const;
   void TellMissing(const std::string& name);

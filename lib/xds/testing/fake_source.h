@@ -93,7 +93,7 @@ class FakeCall final : public grpc::ServerCall {
     slices_.push_back(std::move(message));
     return true;
   }
-  size_t queued_bytes() const override { return 0; }
+  size_t queued_bytes() const override { return queued_bytes_; }
   void Finish(grpc::CallStatus status) override {
     is_finished_ = true;
     status_ = std::move(status);
@@ -102,6 +102,7 @@ class FakeCall final : public grpc::ServerCall {
   grpc::PeerInfo peer_;
   std::vector<std::string> sent_;
   std::vector<std::vector<grpc::Slice>> slices_;
+  size_t queued_bytes_ = 0;
   bool is_finished_ = false;
   grpc::CallStatus status_;
 };
