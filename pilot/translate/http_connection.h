@@ -30,6 +30,7 @@ struct HttpConnection {
   std::string route_name;  // by RDS, unless `routes` is set
   const envoy::config::route::v3::RouteConfiguration* routes = nullptr;
   bool is_http10_accepted = false;
+  bool is_http2 = false;  // the port is declared to be HTTP/2 or gRPC
 };
 // The network filter envoy.filters.network.http_connection_manager, with Istio's HTTP filters in
 // Istio's order for the direction.
@@ -49,8 +50,9 @@ void AddTcpProxy(Reader& reader, const ProxyFacts& proxy, const TcpProxy& settin
 // The listener's own access log (connections no chain takes), and those of HCM and TCP proxy.
 void AddListenerAccessLog(Reader& reader, envoy::config::listener::v3::Listener& listener);
 
-// Mutual TLS of the workload's own certificate ("default", ROOTCA); `is_http` chooses the ALPN.
-void SetWorkloadTls(bool is_http, envoy::config::listener::v3::FilterChain& chain);
+// Mutual TLS of the workload's own certificate ("default", ROOTCA), for peers of the mesh's trust
+// domains; `is_http` chooses the ALPN.
+void SetWorkloadTls(Reader& reader, bool is_http, envoy::config::listener::v3::FilterChain& chain);
 // A gateway server's TLS settings (credentialName → SDS kubernetes://…, files, ISTIO_MUTUAL).
 void SetServerTls(const ProxyFacts& proxy, const istio::networking::v1::Server& server,
                   envoy::config::listener::v3::FilterChain& chain);
