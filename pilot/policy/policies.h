@@ -45,7 +45,8 @@ struct Routing {
   istio::networking::v1::VirtualService spec;
 };
 using RoutingPtr = std::shared_ptr<const Routing>;
-using RoutingList = std::vector<RoutingPtr>;  // oldest first
+// In Istio's order: private to the viewer, exported to it by name, public; each oldest first.
+using RoutingList = std::vector<RoutingPtr>;
 
 enum class MutualTls : uint8_t { kDisable, kPermissive, kStrict };
 
@@ -65,6 +66,7 @@ struct InboundPort {
   ServicePtr service;
   ServicePort port;
   uint32_t target_port = 0;  // on the workload
+  bool operator==(const InboundPort&) const = default;
 };
 using InboundPorts = std::vector<InboundPort>;  // by target port, then service age
 
@@ -73,6 +75,7 @@ struct GatewayServer {
   config::ObjectKey gateway;  // "ns/name" is what VirtualServices say
   istio::networking::v1::Server server;
   uint32_t bind_port = 0;  // the Service's target port for server.port.number
+  bool operator==(const GatewayServer& other) const;
 };
 using GatewayServers = std::vector<GatewayServer>;  // oldest Gateway first
 

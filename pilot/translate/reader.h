@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "api/mesh/v1alpha1/config.pb.h"
 #include "pilot/model/endpoint.h"
@@ -28,6 +29,10 @@ class Reader {
   // nullptr = not visible or not there. A wildcard service answers for hosts below it.
   virtual ServicePtr FindService(const std::string& ns, const std::string& host) = 0;
   virtual EndpointsPtr Endpoints(const ServiceKey& service, uint32_t port) = 0;  // never null
+  // SPIFFE ids of those endpoints, sorted: what a cluster needs of them, so that it does not change
+  // with every endpoint that comes or goes.
+  virtual std::shared_ptr<const std::vector<std::string>> Identities(const ServiceKey& service,
+                                                                     uint32_t port) = 0;
 
   virtual DestinationPolicyPtr Policy(const std::string& ns, const ServiceKey& service) = 0;
   // VirtualServices visible from `ns` that are bound to `gateway`: "mesh", or "NS/NAME".
