@@ -20,20 +20,20 @@ using DeltaResponse = envoy::service::discovery::v3::DeltaDiscoveryResponse;
 constexpr char kMethod[] =
     "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
 constexpr int kInvalidArgument = 3;
-// An error detail names the first refusals; a server logs it.
-constexpr size_t kRefusalsNamedMax = 20;
-constexpr size_t kErrorBytesMax = 4096;
+// An error detail gives the first refusals with their reasons and the others by name: a server
+// finds in it which resources are not in use.
+constexpr size_t kReasonsMax = 20;
+constexpr size_t kReasonBytesMax = 1024;
+constexpr size_t kErrorBytesMax = 64 * 1024;
 constexpr size_t kTypeCount = static_cast<size_t>(Type::kCount);
 
 std::string ErrorText(const std::vector<ClientRefusal>& refusals) {
   std::string text;
-  for (size_t i = 0; i < refusals.size() && i < kRefusalsNamedMax; ++i) {
+  for (size_t i = 0; i < refusals.size() && text.size() < kErrorBytesMax; ++i) {
     if (i > 0) text += "; ";
-    text += fmt::format("{}: {}", refusals[i].name, refusals[i].reason);
+    text += refusals[i].name;
+    if (i < kReasonsMax) text += ": " + refusals[i].reason.substr(0, kReasonBytesMax);
   }
-  if (refusals.size() > kRefusalsNamedMax)
-    text += fmt::format("; and {} more", refusals.size() - kRefusalsNamedMax);
-  if (text.size() > kErrorBytesMax) text.resize(kErrorBytesMax);
   return text;
 }
 

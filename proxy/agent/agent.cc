@@ -218,6 +218,9 @@ void Agent::AddMetrics() {
       [this] {
         return client_ == nullptr ? 0.0 : static_cast<double>(client_->counters().refused);
       });
+  add("meltemi_certificate_failures_total", "attempts to get a certificate that failed",
+      MetricType::kCounter,
+      [this] { return identity_ == nullptr ? 0.0 : static_cast<double>(identity_->failures()); });
   add("istio_agent_cert_expiry_seconds", "until the workload's certificate expires",
       MetricType::kGauge, [this] {
         if (identity_ == nullptr || !identity_->current()) return 0.0;

@@ -41,6 +41,16 @@ class CapturedConnectSockets final : public ConnectSockets {
   const std::unique_ptr<ConnectSockets> outside_;
 };
 
+// Ports below 1024 are closed to an ordinary user: one such port must not cost the workload all
+// the others.
+bool IsPermitted(const net::Address& address) {
+  const Fd probe(::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!probe.valid()) return true;
+  const int on = 1;
+  ::setsockopt(probe.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  return ::bind(probe.get(), address.data(), address.length()) == 0 || errno != EACCES;
+}
+
 class CapturedSockets final : public SocketSource {
  public:
   CapturedSockets(std::string path, net::Address workload)
@@ -53,7 +63,14 @@ class CapturedSockets final : public SocketSource {
     // A chain for the listener's own port only guards against loops.
     std::vector<net::Address> addresses;
     for (uint16_t port : request.destination_ports) {
-      if (port != request.address.port()) addresses.push_back(workload_.WithPort(port));
+      if (port == request.address.port()) continue;
+      const net::Address own = workload_.WithPort(port);
+      if (IsPermitted(own)) {
+        addresses.push_back(own);
+      } else {
+        MELTEMI_LOG(warn, "port {} takes privileges: nobody reaches the workload on {}", port,
+                    own.text());
+      }
     }
     return addresses;
   }
