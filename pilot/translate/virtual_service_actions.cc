@@ -2,7 +2,9 @@
 #include "pilot/translate/virtual_service_actions.h"
 
 #include <fmt/format.h>
+#include <google/protobuf/wrappers.pb.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <string_view>
@@ -11,7 +13,6 @@
 #include "envoy/extensions/filters/http/cors/v3/cors.pb.h"
 #include "envoy/extensions/filters/http/fault/v3/fault.pb.h"
 #include "envoy/extensions/retry/host/previous_hosts/v3/previous_hosts.pb.h"
-#include "envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config.pb.h"
 #include "pilot/translate/messages.h"
 #include "pilot/translate/virtual_service_matches.h"
 
@@ -43,10 +44,13 @@ void AvoidPreviousHosts(v3::RetryPolicy& to) {
 }
 
 void SetRetryPriority(v3::RetryPolicy& to) {
-  envoy::extensions::retry::priority::previous_priorities::v3::PreviousPrioritiesConfig config;
-  config.set_update_frequency(kPriorityUpdateFrequency);
+  // The message's only field, update_frequency = 1, is an int32 as that of Int32Value: its code
+  // need not be generated for it.
+  google::protobuf::Int32Value config;
+  config.set_value(kPriorityUpdateFrequency);
   to.mutable_retry_priority()->set_name("envoy.retry_priorities.previous_priorities");
-  Pack(config, *to.mutable_retry_priority()->mutable_typed_config());
+  Pack(config, "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig",
+       *to.mutable_retry_priority()->mutable_typed_config());
 }
 
 // "5xx,503" → "5xx,retriable-status-codes" and the code 503.
@@ -161,6 +165,15 @@ void SetPercent(double percent, FractionalPercent& to) {
   to.set_numerator(static_cast<uint32_t>(std::lround(percent * 10'000)));
   to.set_denominator(FractionalPercent::MILLION);
 }
+
+// Deprecated by Envoy, and what Istio sends.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+void SetTimeout(const google::protobuf::Duration& timeout, v3::RouteAction& to) {
+  *to.mutable_timeout() = timeout;
+  *to.mutable_max_grpc_timeout() = timeout;
+}
+#pragma GCC diagnostic pop
 
 void SetDefaultRetries(v3::RetryPolicy& to) {
   to.set_retry_on(std::string(kRetryOn));

@@ -25,6 +25,11 @@ namespace meltemi::pilot {
 
 void SetPercent(double percent, envoy::type::v3::FractionalPercent& to);
 
+// The whole response's, and the most that a gRPC caller may ask for. Zero = none: Envoy's own
+// default of 15 s holds when nothing is said.
+void SetTimeout(const google::protobuf::Duration& timeout,
+                envoy::config::route::v3::RouteAction& to);
+
 // Istio's policy for requests that say nothing else: two retries of what cannot have had effects.
 void SetDefaultRetries(envoy::config::route::v3::RetryPolicy& to);
 // `is_hashed`: the destination is chosen by hash, so another host than the chosen one is no option.

@@ -30,13 +30,6 @@ void AddHeader(const std::string& name, const v1::StringMatch& from, v3::RouteMa
   }
 }
 
-void AddWithout(const std::string& name, const v1::StringMatch& from, v3::RouteMatch& to) {
-  AddHeader(name, from, to);
-  v3::HeaderMatcher& header = *to.mutable_headers(to.headers_size() - 1);
-  header.set_invert_match(true);
-  if (!IsPresence(from)) header.set_treat_missing_header_as_empty(true);
-}
-
 // Maps have no order, routes must: equal configurations have to be equal bytes.
 template <typename Map>
 std::vector<std::pair<std::string, const v1::StringMatch*>> Sorted(const Map& map) {
@@ -46,6 +39,25 @@ std::vector<std::pair<std::string, const v1::StringMatch*>> Sorted(const Map& ma
   std::sort(sorted.begin(), sorted.end(),
             [](const auto& a, const auto& b) { return a.first < b.first; });
   return sorted;
+}
+
+// Headers that must match and such that must not, together in the order of their names.
+void AddHeaders(const v1::HTTPMatchRequest& from, v3::RouteMatch& to) {
+  const auto with = Sorted(from.headers());
+  const auto without = Sorted(from.without_headers());
+  size_t next = 0;
+  const auto add_without = [&] {
+    const auto& [name, match] = without[next++];
+    AddHeader(name, *match, to);
+    v3::HeaderMatcher& header = *to.mutable_headers(to.headers_size() - 1);
+    header.set_invert_match(true);
+    if (!IsPresence(*match)) header.set_treat_missing_header_as_empty(true);
+  };
+  for (const auto& [name, match] : with) {
+    while (next < without.size() && without[next].first < name) add_without();
+    AddHeader(name, *match, to);
+  }
+  while (next < without.size()) add_without();
 }
 
 void SetPath(const v1::StringMatch& from, v3::RouteMatch& to) {
@@ -86,10 +98,7 @@ void SetStringMatch(const v1::StringMatch& from, envoy::type::matcher::v3::Strin
 void SetRouteMatch(const v1::HTTPMatchRequest& from, v3::RouteMatch& to) {
   SetPath(from.uri(), to);
   to.mutable_case_sensitive()->set_value(!from.ignore_uri_case());
-  for (const auto& [name, match] : Sorted(from.headers())) AddHeader(name, *match, to);
-  for (const auto& [name, match] : Sorted(from.without_headers())) AddWithout(name, *match, to);
-  std::stable_sort(to.mutable_headers()->begin(), to.mutable_headers()->end(),
-                   [](const auto& a, const auto& b) { return a.name() < b.name(); });
+  AddHeaders(from, to);
   if (from.has_method()) AddHeader(":method", from.method(), to);
   if (from.has_authority()) AddHeader(":authority", from.authority(), to);
   if (from.has_scheme()) AddHeader(":scheme", from.scheme(), to);

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pilot/translate/gateway_routes.h"
+
+#include <fmt/format.h>
+
+#include <map>
+#include <tuple>
+#include <vector>
+
+#include "envoy/config/route/v3/route.pb.h"
+#include "pilot/translate/gateway_servers.h"
+#include "pilot/translate/host_domains.h"
+#include "pilot/translate/sidecar_routes.h"
+#include "pilot/translate/virtual_service_routes.h"
+
+namespace meltemi::pilot {
+namespace {
+
+namespace v3 = envoy::config::route::v3;
+
+// Routes made of one VirtualService for one server; hosts share them.
+using RoutesPtr = std::shared_ptr<const v3::VirtualHost>;
+
+// What one host gets, from all servers and VirtualServices together.
+struct HostRoutes {
+  uint32_t port = 0;  // of the first server that has it
+  bool is_redirected = false;
+  std::vector<RoutesPtr> routes;
+
+  // Hosts with equal keys are treated alike.
+  auto key() const { return std::tie(port, is_redirected, routes); }
+  bool operator<(const HostRoutes& other) const { return key() < other.key(); }
+};
+
+class GatewayRoutes final {
+ public:
+  GatewayRoutes(Reader& reader, const ProxyFacts& router) : reader_(reader), router_(router) {}
+
+  void AddServer(const MergedServer& server) {
+    const RouteScope scope{router_, {server.gateway}, server.port(), server.is_terminated};
+    for (const RoutingPtr& routing : *reader_.Routings(router_.ns, server.gateway)) {
+      AddRouting(scope, server, *routing);
+    }
+    if (!server.server().tls().https_redirect()) return;
+    for (const std::string& host : server.hosts) {
+      HostRoutes& routes = HostOf(host, server);
+      routes.is_redirected = true;
+    }
+  }
+
+  void Write(uint32_t first_port, v3::RouteConfiguration& to) {
+    if (hosts_.empty()) {
+      v3::VirtualHost& host = *to.add_virtual_hosts();
+      host.set_name(fmt::format("blackhole:{}", first_port));
+      host.add_domains("*");
+      return;
+    }
+    // Hosts that are treated alike are one virtual host, under the first one's name: a
+    // VirtualService with a thousand hosts has its routes sent once.
+    std::map<HostRoutes, v3::VirtualHost*> written;
+    for (const auto& [name, routes] : hosts_) {
+      v3::VirtualHost*& host = written[routes];
+      if (host == nullptr) {
+        host = to.add_virtual_hosts();
+        WriteHost(name, routes, *host);
+      } else {
+        host->add_domains(name);
+      }
+    }
+    SortVirtualHosts(to);
+  }
+
+ private:
+  void AddRouting(const RouteScope& scope, const MergedServer& server, const Routing& routing) {
+    const std::vector<std::string> hosts(routing.spec.hosts().begin(), routing.spec.hosts().end());
+    const auto common = Intersection(server.HostsFor(routing.origin.ns), hosts);
+    if (common.empty()) return;
+    auto routes = std::make_shared<v3::VirtualHost>();
+    AddVirtualServiceRoutes(reader_, scope, routing, *routes);
+    if (routes->routes().empty()) return;
+    for (const std::string& host : common) HostOf(host, server).routes.push_back(routes);
+  }
+
+  HostRoutes& HostOf(const std::string& host, const MergedServer& server) {
+    HostRoutes& routes = hosts_[host];
+    if (routes.port == 0) routes.port = server.port();
+    if (server.server().tls().https_redirect()) routes.is_redirected = true;
+    return routes;
+  }
+
+  static void WriteHost(const std::string& name, const HostRoutes& from, v3::VirtualHost& to) {
+    to.set_name(fmt::format("{}:{}", name, from.port));
+    to.add_domains(name);
+    to.set_include_request_attempt_count(true);
+    if (from.is_redirected) to.set_require_tls(v3::VirtualHost::ALL);
+    // Routes that take everything go last, or those of younger VirtualServices were never reached.
+    for (const bool is_catch_all : {false, true}) {
+      for (const RoutesPtr& routes : from.routes) {
+        for (const v3::Route& route : routes->routes()) {
+          if (IsCatchAll(route) == is_catch_all) *to.add_routes() = route;
+        }
+      }
+    }
+  }
+
+  Reader& reader_;
+  const ProxyFacts& router_;
+  std::map<std::string, HostRoutes> hosts_;
+};
+
+}  // namespace
+
+void AddGatewayRoutes(Reader& reader, const ProxyFacts& router, const std::string& name,
+                      v3::RouteConfiguration& to) {
+  const MergedServers merged(reader, router);
+  GatewayRoutes routes(reader, router);
+  uint32_t first_port = 0;
+  for (const MergedPort& port : merged.ports()) {
+    for (const MergedServer& server : port.servers) {
+      if (server.route_name != name) continue;
+      if (first_port == 0) first_port = server.port();
+      routes.AddServer(server);
+    }
+  }
+  if (first_port != 0) routes.Write(first_port, to);
+}
+
+}  // namespace meltemi::pilot
