@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "galley/api/errors.h"
@@ -17,37 +16,6 @@ namespace {
 using config::Kind;
 using config::ObjectPtr;
 using nlohmann::json;
-
-constexpr size_t kNameBytesMax = 253, kNamespaceBytesMax = 63;  // RFC 1123
-
-bool IsDnsName(const std::string& name, bool may_have_dots) {
-  const auto is_inner = [&](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
-           (may_have_dots && c == '.');
-  };
-  if (name.empty() || !std::all_of(name.begin(), name.end(), is_inner)) return false;
-  const auto is_edge = [](char c) { return c != '-' && c != '.'; };
-  return is_edge(name.front()) && is_edge(name.back());
-}
-
-// What stands in a path and means something else there.
-bool IsPathSegment(const std::string& name) {
-  return !name.empty() && name != "." && name != ".." &&
-         name.find_first_of("/%") == std::string::npos &&
-         std::all_of(name.begin(), name.end(), [](unsigned char c) { return c > ' ' && c < 127; });
-}
-
-Status CheckName(const Kind& kind, const std::string& name) {
-  const bool is_namespace = &kind == &config::kinds::kNamespace;
-  const size_t bytes_max = is_namespace ? kNamespaceBytesMax : kNameBytesMax;
-  // Names of roles hold colons ("system:node").
-  const bool is_free = kind.group == "rbac.authorization.k8s.io";
-  const bool is_good = is_free ? IsPathSegment(name) : IsDnsName(name, !is_namespace);
-  if (is_good && name.size() <= bytes_max) return absl::OkStatus();
-  return absl::InvalidArgumentError(fmt::format(
-      "metadata.name: \"{}\" is not a name; use lower-case letters, digits, '-'{}, at most {}",
-      name.substr(0, kNameBytesMax), is_namespace ? "" : " and '.'", bytes_max));
-}
 
 Status SetOrMatch(json& object, const char* field, const std::string& wanted, const char* what) {
   if (wanted.empty()) return absl::OkStatus();
@@ -80,14 +48,11 @@ Status CheckPlace(json& document, const Place& place, const Kind& kind) {
   } else {
     MELTEMI_RETURN_IF_ERROR(SetOrMatch(metadata, "namespace", place.ns, "namespace"));
     if (TextAt(metadata, "namespace").empty()) metadata["namespace"] = "default";
-    if (!IsDnsName(TextAt(metadata, "namespace"), false)) {
-      return absl::InvalidArgumentError("metadata.namespace: is not a name");
-    }
   }
   if (TextAt(metadata, "name").empty() && !TextAt(metadata, "generateName").empty()) {
     metadata["name"] = TextAt(metadata, "generateName") + RandomUid().substr(0, 5);
   }
-  return CheckName(kind, TextAt(metadata, "name"));
+  return absl::OkStatus();  // the decoder judges the names
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a document goes through before it is stored: its names are checked, defaults filled in, it
-// is decoded, and judged.
+// What a document goes through before it is stored: it is held against the path of the request,
+// defaults are filled in, it is decoded, and judged.
 #pragma once
 
 #include <functional>

@@ -20,7 +20,7 @@ constexpr char kPayload[] = "meltemi/http";  // names one of the above by its co
 
 Status Mark(std::string_view message, const HttpError& error) {
   Status status = absl::InvalidArgumentError(ToAbsl(message));
-  status.SetPayload(kPayload, absl::Cord(std::to_string(error.code)));
+  status.SetPayload(kPayload, absl::Cord(ToAbsl(std::to_string(error.code))));
   return status;
 }
 
