@@ -324,10 +324,10 @@ TEST_F(SessionTest, ClustersLeaveAfterRoutesInSotwToo) {
 TEST_F(SessionTest, NackIsKeptAndNotSentAgain) {
   DeltaStream stream(server_);
   Subscribe(stream, Type::kListener, {});
-  stream.Ack(stream.Next(), "no such filter");
+  stream.Ack(stream.Next(), "it is wrong");
   EXPECT_EQ(stream.pending(), 0u);
   ASSERT_EQ(source_.nacks_.size(), 1u);
-  EXPECT_EQ(server_.Status().at(0).types.at(0).error, "no such filter");
+  EXPECT_EQ(server_.Status().at(0).types.at(0).error, "it is wrong");
   source_.Set(Type::kListener, "a", 2);
   source_.Publish();
   EXPECT_THAT(Names(stream.NextAcked()), ElementsAre("a"));
