@@ -32,6 +32,7 @@ class Model final : public Reader {
   // Takes the events into the graph's inputs; graph().Commit() brings observers up to date.
   void Apply(const std::vector<config::Event>& events);
   Graph& graph() { return graph_; }
+  const Graph& graph() const { return graph_; }
   const Problems& problems() const { return problems_; }
   const Options& options() const { return options_; }
   // A Secret of a namespace; nullptr = none. A dependency like any other.

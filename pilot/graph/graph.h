@@ -48,6 +48,7 @@ class Family {
 
  private:
   friend class Graph;
+  friend class Node;
   Graph& graph_;
   const std::string name_;
   uint64_t computed_ = 0;
