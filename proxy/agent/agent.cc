@@ -136,7 +136,9 @@ void Agent::OnIssued(const IssuedCertificate& certificate) {
 
 void Agent::StartDiscovery() {
   ConfigReceiver::Options options;
+  files_ = std::make_unique<FileSecrets>(loop_, process_->server().config());
   options.is_local_secret = IsLocalSecret;
+  options.wants_secrets = [this](const std::set<std::string>& names) { files_->Want(names); };
   options.adopted = [this] { OnAdopted(); };
   if (dns_ != nullptr)
     options.take_names = [this](std::string_view serialized) { return TakeNames(serialized); };

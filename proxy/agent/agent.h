@@ -17,6 +17,7 @@
 #include "lib/xds/client.h"
 #include "proxy/agent/config_receiver.h"
 #include "proxy/agent/control_tls.h"
+#include "proxy/agent/file_secrets.h"
 #include "proxy/agent/node.h"
 #include "proxy/agent/options.h"
 #include "proxy/agent/process.h"
@@ -66,6 +67,7 @@ class Agent final {
   ControlTls tls_;
   bool is_warm_ = false;
   std::unique_ptr<WorkloadIdentity> identity_;
+  std::unique_ptr<FileSecrets> files_;
   std::unique_ptr<ConfigReceiver> receiver_;
   std::unique_ptr<grpc::Channel> channel_;
   std::unique_ptr<xds::Client> client_;

@@ -8,6 +8,7 @@
 #include "api/nds.pb.h"
 #include "envoy/config/core/v3/base.pb.h"
 #include "lib/identity/certificate.h"
+#include "proxy/agent/file_secrets.h"
 #include "proxy/agent/names.h"
 #include "proxy/agent/node.h"
 #include "proxy/agent/secrets.h"
@@ -154,6 +155,48 @@ TEST_F(Answer, PageOfCertificatesHasNamesAndTimesAndNoKey) {
   const auto& leaf = json["certificates"][0]["cert_chain"][0];
   EXPECT_EQ(leaf["subject_alt_names"][0]["uri"], "spiffe://cluster.local/ns/a/sa/b");
   EXPECT_EQ(leaf["days_until_expiration"], "0");
+}
+
+TEST(FileSecret, NamesAreIstios) {
+  EXPECT_EQ(ParseFileSecret("file-cert:/c.pem~/k.pem")->certificate, "/c.pem");
+  EXPECT_EQ(ParseFileSecret("file-cert:/c.pem~/k.pem")->key, "/k.pem");
+  EXPECT_EQ(ParseFileSecret("file-root:/ca.pem")->certificate, "/ca.pem");
+  EXPECT_EQ(ParseFileSecret("file-root:system")->certificate, "/etc/ssl/certs/ca-certificates.crt");
+  for (const char* name : {"default", "kubernetes://a", "file-cert:", "file-cert:/c.pem",
+                           "file-cert:/c.pem~", "file-cert:~/k.pem", "file-root:"})
+    EXPECT_FALSE(ParseFileSecret(name).has_value()) << name;
+}
+
+struct SecretSink final : ConfigSink {
+  std::vector<Rejection> Update(xds::Type type, const std::vector<ResourceUpdate>& changed,
+                                const std::vector<std::string>&) override {
+    EXPECT_EQ(type, xds::Type::kSecret);
+    for (const ResourceUpdate& update : changed) given.emplace_back(update.name, update.message);
+    return {};
+  }
+  void Commit(std::function<void()>) override { ++commits; }
+  Wanted wanted() const override { return {}; }
+  void OnWantedChanged(std::function<void()>) override {}
+  bool is_warm() const override { return true; }
+
+  std::vector<std::pair<std::string, std::string>> given;
+  int commits = 0;
+};
+
+TEST(FileSecret, IsReadWhenWantedAndMissingFilesAreWaitedFor) {
+  Folder folder;
+  const auto loop = *runtime::Loop::Create();
+  SecretSink sink;
+  FileSecrets files(*loop, sink);
+  const std::string roots = folder.Write("roots.pem", "ROOTS");
+  files.Want({"default", "file-root:" + roots, "file-root:" + folder.path() + "/none"});
+  EXPECT_TRUE(sink.given.empty()) << "the sink was at work";
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (sink.commits == 0 && std::chrono::steady_clock::now() < deadline)
+    loop->RunOnce(std::chrono::milliseconds(10));
+  ASSERT_EQ(sink.given.size(), 1u);
+  EXPECT_EQ(sink.given[0].first, "file-root:" + roots);
+  EXPECT_EQ(sink.given[0].second, ValidationSecret(sink.given[0].first, "ROOTS"));
 }
 
 TEST(Names, TableIsReadForTheWorkloadsNamespace) {

@@ -23,6 +23,7 @@ void ConfigReceiver::Follow() {
   const Wanted wanted = sink_.wanted();
   client_->Subscribe(xds::Type::kEndpoint, wanted.endpoints);
   client_->Subscribe(xds::Type::kRoute, wanted.routes);
+  if (options_.wants_secrets) options_.wants_secrets(wanted.secrets);
   std::set<std::string> secrets = wanted.secrets;
   std::erase_if(secrets,
                 [this](const std::string& name) { return options_.is_local_secret(name); });

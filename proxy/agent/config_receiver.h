@@ -6,6 +6,7 @@
 
 #include <array>
 #include <functional>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -21,6 +22,8 @@ class ConfigReceiver final : public xds::ClientHandler {
     // A name table has come (serialized); an error refuses it. None = not subscribed.
     std::function<Status(std::string_view)> take_names;
     std::function<void()> adopted;  // something new is in use
+    // The sink wants these secrets now, of whatever origin. None = nobody else cares.
+    std::function<void(const std::set<std::string>&)> wants_secrets = {};
   };
   // `sink` outlives the receiver; nothing may be adopted after the receiver has gone.
   ConfigReceiver(ConfigSink& sink, Options options);

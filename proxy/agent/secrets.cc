@@ -64,7 +64,8 @@ std::string ValidationSecret(const std::string& name, const std::string& roots_p
 }
 
 bool IsLocalSecret(std::string_view name) {
-  return name == kWorkloadSecret || name == kRootSecret;
+  return name == kWorkloadSecret || name == kRootSecret || name.starts_with("file-cert:") ||
+         name.starts_with("file-root:");
 }
 
 std::string CertificatesJson(const IssuedCertificate& certificate, WallTime now) {
