@@ -4,7 +4,10 @@
 #include <fmt/format.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <csignal>
+#include <fstream>
+#include <vector>
 
 namespace meltemi::host {
 namespace {
@@ -12,6 +15,9 @@ namespace {
 constexpr Duration kPollEager = std::chrono::milliseconds(20);
 constexpr Duration kPollCalm = std::chrono::seconds(1);
 constexpr Duration kStopMax = std::chrono::seconds(5);
+constexpr const char* kStartNote = "the control plane is started";
+constexpr size_t kLastLines = 3;
+constexpr size_t kLastLineBytes = 500;
 
 }  // namespace
 
@@ -36,6 +42,7 @@ Status ControlPlane::Start() {
 
 void ControlPlane::Launch() {
   launched_ = loop_.Now();
+  log_->Note(kStartNote);
   auto started =
       Process::Start(loop_, command_, log_->writer(), [this](Ending ending) { OnEnded(ending); });
   if (!started.ok()) {
@@ -78,6 +85,21 @@ void ControlPlane::OnEnded(Ending ending) {
     launch_timer_.Arm(backoff_.Next(launched_, loop_.Now()));
   }
   on_change_();
+}
+
+std::string ControlPlane::LastWords() const {
+  std::vector<std::string> lines;
+  std::ifstream log(log_path_);
+  for (std::string line; std::getline(log, line);)
+    if (line.ends_with(kStartNote))
+      lines.clear();  // of earlier runs
+    else if (!line.empty() && !line.starts_with(LogFile::kNoteMark))
+      lines.push_back(std::move(line));
+  std::string text;
+  for (size_t i = lines.size() - std::min(lines.size(), kLastLines); i < lines.size(); ++i)
+    text += (text.empty() ? "" : "\n") + lines[i].substr(0, kLastLineBytes);
+  if (text.empty()) return message_;
+  return fmt::format("the control plane does not start: {}\nsee {}", text, log_path_);
 }
 
 void ControlPlane::Stop() {

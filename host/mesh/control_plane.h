@@ -29,6 +29,8 @@ class ControlPlane final {
   pid_t pid() const { return process_ == nullptr ? -1 : process_->pid(); }
   const std::string& message() const { return message_; }
   const std::string& log_path() const { return log_path_; }
+  // Why it ended, in the words of its log's last lines, and where the log is.
+  std::string LastWords() const;
 
  private:
   void Launch();

@@ -47,6 +47,7 @@ StatusOr<Programs> FindPrograms(const StateDirectory& state, const MeshOptions& 
   programs.env = BaseEnvironment();
   MELTEMI_RETURN_IF_ERROR(programs.Check());
   MELTEMI_ASSIGN_OR_RETURN(programs.ports, PickPorts());
+  MELTEMI_ASSIGN_OR_RETURN(programs.api_socket, state.ApiSocket());
   return programs;
 }
 
@@ -72,6 +73,9 @@ Status CheckGatewayPorts(const MeshOptions& options) {
                                    const ImageMap& images, const Programs& programs, Fd lock,
                                    Fd report) {
   ::setsid();
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
   const int log = ::open(state.supervisor_log().c_str(),
                          O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
   const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -101,14 +105,18 @@ Status CheckGatewayPorts(const MeshOptions& options) {
 }
 
 // Reads the child's report to its end.
-StatusOr<Json> AwaitReport(int report, Duration wait_max, const StateDirectory& state) {
+StatusOr<Json> AwaitReport(int report, const MeshOptions& options, const StateDirectory& state) {
   std::string text;
+  const Duration wait_max = options.ready_wait_max;
   const auto deadline = std::chrono::steady_clock::now() + wait_max;
   for (;;) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
         deadline - std::chrono::steady_clock::now());
-    pollfd ready{report, POLLIN, 0};
-    if (left.count() <= 0 || ::poll(&ready, 1, static_cast<int>(left.count())) == 0)
+    pollfd ready[] = {{report, POLLIN, 0}, {options.interrupt_fd, POLLIN, 0}};
+    const int count = left.count() <= 0 ? 0 : ::poll(ready, 2, static_cast<int>(left.count()));
+    if (count < 0 && errno == EINTR) continue;
+    if (ready[1].revents != 0) return absl::CancelledError("interrupted; nothing was left running");
+    if (count == 0)
       return absl::DeadlineExceededError(
           fmt::format("the mesh was not up within {} s\nsee {} and the logs beside it",
                       std::chrono::duration_cast<std::chrono::seconds>(wait_max).count(),
@@ -158,7 +166,7 @@ StatusOr<Json> Mesh::UpAt(const StateDirectory& state, const MeshOptions& option
     BecomeSupervisor(state, options, images, programs, std::move(lock), std::move(write_end));
   lock.Reset();  // the child's copy holds it
   write_end.Reset();
-  StatusOr<Json> up = AwaitReport(read_end.get(), options.ready_wait_max, state);
+  StatusOr<Json> up = AwaitReport(read_end.get(), options, state);
   if (up.ok()) return up;
   // Whatever it is doing, it ends; the kernel ends what it started.
   ::kill(child, SIGKILL);

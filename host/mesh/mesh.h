@@ -30,11 +30,16 @@ struct MeshOptions {
   int concurrency = 1;  // workers of each proxy
   Duration ready_wait_max = std::chrono::seconds(60);
   Duration drain_max = std::chrono::seconds(5);
+  // When this descriptor becomes readable while the mesh starts, all of it ends and Up() returns
+  // Cancelled. -1 = none.
+  int interrupt_fd = -1;
 
   // How the supervisor reaches the API, and gets a token for a service account; tests put fakes
   // here.
   std::function<StatusOr<std::unique_ptr<Objects>>(runtime::Loop&, const std::string& api_address)>
       open_objects;
+  // May be null: called in the supervisor, which waits for it, before anything of the API is read.
+  std::function<Status(const std::string& api_address)> prepare_api;
   std::function<StatusOr<std::string>(const std::string& api_address, const std::string& ns,
                                       const std::string& service_account)>
       request_token;

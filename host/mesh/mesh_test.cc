@@ -9,6 +9,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -170,6 +171,9 @@ TEST_F(MeshTest, GoesUpRunsCommandsAndLeavesNothing) {
   EXPECT_EQ(StringAt(*up, "mesh"), "test");
   ASSERT_TRUE(AwaitReady(2)) << status_.dump(1);
   EXPECT_EQ(status_["deployments"][0]["ready"], 1);
+  EXPECT_EQ(StringAt(status_, "controlPlane/api"), "unix:" + *state_.ApiSocket());
+  for (const Json& workload : ArrayAt(status_, "workloads"))
+    EXPECT_EQ(NumberAt(workload, "appPid") > 0, !BoolAt(workload, "gateway")) << workload.dump(1);
   EXPECT_EQ(status_["problems"].size(), 0u);
 
   const std::string out = folder_ + "/out";
@@ -279,9 +283,15 @@ TEST_F(MeshTest, AKilledSupervisorLeavesNoProcessAndTheNextUpWorks) {
 TEST_F(MeshTest, AControlPlaneThatFailsIsReportedAndLeavesNothing) {
   Script("meltemid", "echo no; exit 1");
   MeshOptions options = Options();
-  options.ready_wait_max = std::chrono::seconds(1);
   const auto up = Mesh::UpAt(state_, options);
-  EXPECT_THAT(MessageOf(up.status()), HasSubstr("was not up within 1 s\nsee "));
+  EXPECT_THAT(MessageOf(up.status()), HasSubstr("the control plane does not start: no\nsee "));
+  EXPECT_EQ(state_.LockHolder(), 0);
+  Script("meltemid", "sleep 1000");
+  options.ready_wait_max = std::chrono::milliseconds(200);
+  EXPECT_THAT(MessageOf(Mesh::UpAt(state_, options).status()), HasSubstr("was not up within"));
+  const Fd interrupted(::eventfd(1, EFD_CLOEXEC));
+  options.interrupt_fd = interrupted.get();
+  EXPECT_TRUE(absl::IsCancelled(Mesh::UpAt(state_, options).status()));
   EXPECT_EQ(state_.LockHolder(), 0);
   std::filesystem::remove(folder_ + "/bin/meltemid");
   EXPECT_THAT(MessageOf(Mesh::UpAt(state_, options).status()),
@@ -304,6 +314,23 @@ TEST_F(MeshTest, ACommandOfTheUserJoinsAndItsExitCodeComesBack) {
   text << std::ifstream(StringAt(*started, "appLog")).rdbuf();
   EXPECT_THAT(text.str(), HasSubstr("guest\n"));
   EXPECT_TRUE(AwaitReady(2)) << "gateway and web: the guest has gone";
+}
+
+TEST(StateDirectoryTest, AnApiSocketsPathFitsTheKernel) {
+  const std::string folder = ::testing::TempDir();
+  EXPECT_EQ(*StateDirectory::At("m", "/s/m").ApiSocket(), "/s/m/meltemid/api.sock");
+  const std::string deep = "/s/" + std::string(100, 'd');
+  ::setenv("XDG_RUNTIME_DIR", folder.c_str(), 1);
+  const auto one = StateDirectory::At("m", deep + "/m").ApiSocket();
+  const auto other = StateDirectory::At("n", deep + "/n").ApiSocket();
+  ASSERT_TRUE(one.ok() && other.ok()) << one.status() << other.status();
+  EXPECT_LE(one->size(), 100u);
+  EXPECT_NE(*one, *other);
+  const std::string made = std::filesystem::path(*one).parent_path();
+  std::filesystem::permissions(made, std::filesystem::perms::all);
+  EXPECT_THAT(MessageOf(StateDirectory::At("m", deep + "/m").ApiSocket().status()),
+              HasSubstr("not a folder of yours alone"));
+  std::filesystem::remove_all(made);
 }
 
 TEST(StateDirectoryTest, RefusesNamesThatAreNoLabel) {

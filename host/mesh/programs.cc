@@ -41,20 +41,18 @@ std::string Joined(const std::map<std::string, std::string>& labels) {
 }  // namespace
 
 StatusOr<ControlPlanePorts> PickPorts() {
-  Fd held[3];  // together, so that no port comes twice
+  Fd held[2];  // together, so that no port comes twice
   ControlPlanePorts ports;
-  MELTEMI_ASSIGN_OR_RETURN(ports.api, FreePort(&held[0]));
-  MELTEMI_ASSIGN_OR_RETURN(ports.discovery, FreePort(&held[1]));
-  MELTEMI_ASSIGN_OR_RETURN(ports.monitoring, FreePort(&held[2]));
+  MELTEMI_ASSIGN_OR_RETURN(ports.discovery, FreePort(&held[0]));
+  MELTEMI_ASSIGN_OR_RETURN(ports.monitoring, FreePort(&held[1]));
   return ports;
 }
 
 Command Programs::ControlPlane() const {
-  return {{directory + "/meltemid", "--state-dir", state, "--api-address",
-           fmt::format("127.0.0.1:{}", ports.api), "--discovery-address",
-           fmt::format("127.0.0.1:{}", ports.discovery), "--monitoring-address",
-           fmt::format("127.0.0.1:{}", ports.monitoring), "--domain", domain, "--mesh", mesh,
-           "--log-level", log_level},
+  return {{directory + "/meltemid", "--state-dir", state, "--api-address", api_address(),
+           "--discovery-address", fmt::format("127.0.0.1:{}", ports.discovery),
+           "--monitoring-address", fmt::format("127.0.0.1:{}", ports.monitoring), "--domain",
+           domain, "--mesh", mesh, "--log-level", log_level},
           env,
           "/"};
 }

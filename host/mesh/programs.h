@@ -15,7 +15,6 @@ namespace meltemi::host {
 // Loopback ports the control plane is told to use: picked once, kept when it is started again, so
 // that its proxies find it.
 struct ControlPlanePorts {
-  uint16_t api = 0;         // Kubernetes-shaped API
   uint16_t discovery = 0;   // xDS and CSR over TLS
   uint16_t monitoring = 0;  // /ready, /metrics
 };
@@ -28,8 +27,12 @@ struct Programs {
   std::string log_level = "info";
   int concurrency = 1;
   ControlPlanePorts ports;
+  // The Kubernetes-shaped API is a Unix socket of mode 0600 and no port: whoever reaches it may
+  // have a token for any identity, and on loopback that would be every user and every app here.
+  std::string api_socket;
   std::vector<std::string> env;
 
+  std::string api_address() const { return "unix:" + api_socket; }
   std::string root_certificate() const { return state + "/root-cert.pem"; }
   Command ControlPlane() const;
   Command Proxy(const ProxyRequest& request, const std::string& token_file) const;

@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 
 namespace meltemi::host {
 namespace {
@@ -21,6 +22,23 @@ bool IsLabel(const std::string& name) {
          std::all_of(name.begin(), name.end(), [](char c) {
            return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
          });
+}
+
+// sun_path holds 108 bytes, the NUL included; some are left for a name that is bound first and
+// renamed.
+constexpr size_t kSocketPathBytesMax = 100;
+
+// A folder nobody else can write to or has made.
+Status MakeOwnFolder(const std::string& path) {
+  struct stat info{};
+  if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST)
+    return absl::FailedPreconditionError(
+        fmt::format("making {}: {}\nset XDG_RUNTIME_DIR", path, std::strerror(errno)));
+  if (::lstat(path.c_str(), &info) != 0 || !S_ISDIR(info.st_mode) || info.st_uid != ::geteuid() ||
+      (info.st_mode & 0077) != 0)
+    return absl::FailedPreconditionError(
+        fmt::format("{} is not a folder of yours alone\nremove it, or set XDG_RUNTIME_DIR", path));
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -88,8 +106,22 @@ int StateDirectory::LockHolder() const {
   return std::atoi(pid);
 }
 
+StatusOr<std::string> StateDirectory::ApiSocket() const {
+  std::string path = path_ + "/meltemid/api.sock";
+  if (path.size() <= kSocketPathBytesMax) return path;
+  const std::string name = fmt::format("{:016x}.sock", std::hash<std::string>()(path_));
+  const char* runtime = std::getenv("XDG_RUNTIME_DIR");
+  std::string folder = fmt::format("{}/meltemi", runtime == nullptr ? "" : runtime);
+  if (runtime == nullptr || runtime[0] != '/' ||
+      folder.size() + 1 + name.size() > kSocketPathBytesMax)
+    folder = fmt::format("/tmp/meltemi-{}", ::geteuid());
+  MELTEMI_RETURN_IF_ERROR(MakeOwnFolder(folder));
+  return folder + "/" + name;
+}
+
 void StateDirectory::RemoveLeftovers() const {
   std::error_code ignored;
+  if (const auto api = ApiSocket(); api.ok()) std::filesystem::remove(*api, ignored);
   std::filesystem::remove(control_socket(), ignored);
   std::filesystem::recursive_directory_iterator entry(pods(), ignored), end;
   std::vector<std::filesystem::path> doomed;

@@ -3,7 +3,7 @@
 // no state but paths.
 //
 //   <state>/meltemi/<mesh>/  lock  control.sock  supervisor.log  meltemid.log  meltemid/ (store,
-//   keys)  pods/<ns>/<pod>/
+//   keys, api.sock)  pods/<ns>/<pod>/
 #pragma once
 
 #include <string>
@@ -30,6 +30,10 @@ class StateDirectory final {
   // Removes what a run leaves when it cannot clean up itself: sockets, tokens, files of sandboxes.
   // Requires: the lock.
   void RemoveLeftovers() const;
+
+  // Where the API's socket of this mesh is: in the control plane's folder, or, where that is too
+  // long for the kernel, in a folder of this user's own with a short name.
+  StatusOr<std::string> ApiSocket() const;
 
   const std::string& mesh() const { return mesh_; }
   const std::string& path() const { return path_; }

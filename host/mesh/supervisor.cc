@@ -39,11 +39,18 @@ std::string Rfc3339(WallTime time) {
                      fmt::gmtime(std::chrono::system_clock::to_time_t(time)));
 }
 
+// The Deployment of a Pod, or the Pod itself when it has none.
+std::string OwnerOf(const PodRequest& request) {
+  if (request.owner_name.empty()) return request.name;
+  return request.owner_name.substr(0, request.owner_name.rfind('-' + request.template_hash));
+}
+
 Json WorkloadJson(const std::string& key, const PodRequest& request, const Workload& workload) {
   const WorkloadState& state = workload.state();
   const size_t slash = key.find('/');
   return {{"namespace", key.substr(0, slash)},
           {"name", key.substr(slash + 1)},
+          {"workload", OwnerOf(request)},
           {"address", workload.spec().ip},
           {"labels", MapAt(request.pod_template, "metadata/labels")},
           {"gateway", request.is_gateway},
@@ -51,10 +58,11 @@ Json WorkloadJson(const std::string& key, const PodRequest& request, const Workl
           {"ready", state.is_ready},
           {"proxyReady", state.is_proxy_ready},
           {"appRunning", state.is_app_running},
-          {"appRestarts", state.app_restarts},
           {"proxyRestarts", state.proxy_restarts},
           {"message", state.message},
           {"started", Rfc3339(state.started)},
+          {"restarts", state.app_restarts},
+          {"appPid", workload.app_pid()},
           {"proxyPid", workload.proxy_pid()},
           {"sandboxPid", workload.sandbox_pid()},
           {"proxyLog", workload.proxy_log()},
@@ -102,6 +110,10 @@ void Supervisor::OnControlPlaneChange() {
   }
   if (!control_plane_->is_ready()) {
     MELTEMI_LOG(warn, "{}", control_plane_->message());
+    // One that was never ready and ends by itself has said what it cannot start with: trying again
+    // would change nothing.
+    if (objects_ == nullptr && control_plane_->restarts() > 0)
+      Tell(absl::FailedPreconditionError(control_plane_->LastWords()));
     return;
   }
   if (objects_ != nullptr) return;
@@ -112,7 +124,8 @@ void Supervisor::OnControlPlaneChange() {
 }
 
 Status Supervisor::OpenApi() {
-  const std::string api = fmt::format("127.0.0.1:{}", programs_.ports.api);
+  const std::string api = programs_.api_address();
+  if (options_.prepare_api != nullptr) MELTEMI_RETURN_IF_ERROR(options_.prepare_api(api));
   MELTEMI_ASSIGN_OR_RETURN(objects_, options_.open_objects(loop_, api));
   PodsOptions pods;
   pods.directory = state_.pods();
@@ -138,7 +151,7 @@ Status Supervisor::AddGateway() {
 }
 
 StatusOr<Command> Supervisor::ProxyCommand(const ProxyRequest& request) {
-  const std::string api = fmt::format("127.0.0.1:{}", programs_.ports.api);
+  const std::string api = programs_.api_address();
   MELTEMI_ASSIGN_OR_RETURN(const std::string token,
                            options_.request_token(api, request.pod.ns, request.service_account));
   const std::string path = request.directory + "/token";
@@ -148,7 +161,7 @@ StatusOr<Command> Supervisor::ProxyCommand(const ProxyRequest& request) {
 
 void Supervisor::RefreshTokens() {
   token_timer_.Arm(kTokenRefresh);
-  const std::string api = fmt::format("127.0.0.1:{}", programs_.ports.api);
+  const std::string api = programs_.api_address();
   for (const std::string& key : pods_->keys()) {
     const Workload* workload = pods_->Find(key);
     const PodRequest* request = pods_->Request(key);
@@ -200,7 +213,7 @@ Json Supervisor::StatusJson() {
                    {"pid", control_plane_->pid()},
                    {"restarts", control_plane_->restarts()},
                    {"message", control_plane_->message()},
-                   {"api", address(programs_.ports.api)},
+                   {"api", programs_.api_address()},
                    {"discovery", address(programs_.ports.discovery)},
                    {"monitoring", address(programs_.ports.monitoring)},
                    {"log", control_plane_->log_path()}}},
@@ -242,9 +255,8 @@ std::string Supervisor::FindPod(const std::string& ns, const std::string& text) 
     const PodRequest& request = *pods_->Request(key);
     if (request.ns != ns || request.is_gateway) continue;
     if (request.name == text) return key;
-    const std::string owner =
-        request.owner_name.substr(0, request.owner_name.rfind('-' + request.template_hash));
-    if (owner != text && StringAt(request.pod_template, "metadata/labels/app") != text) continue;
+    if (OwnerOf(request) != text && StringAt(request.pod_template, "metadata/labels/app") != text)
+      continue;
     if (found.empty() || pods_->Find(key)->state().is_ready) found = key;
   }
   return found;

@@ -49,7 +49,7 @@ LogFile::~LogFile() {
 
 void LogFile::Note(std::string_view line) {
   Drain();  // what was said before comes before
-  Append(fmt::format("meltemi: {}\n", line));
+  Append(fmt::format("{}{}\n", kNoteMark, line));
 }
 
 void LogFile::Drain() {

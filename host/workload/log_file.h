@@ -26,7 +26,8 @@ class LogFile final : private runtime::FdHandler {
 
   // The end of the pipe for a process's stdout and stderr; stays ours.
   int writer() const { return write_end_.get(); }
-  // A line of the supervisor's own.
+  // A line of the supervisor's own; begins with the mark.
+  static constexpr const char* kNoteMark = "meltemi: ";
   void Note(std::string_view line);
   const std::string& path() const { return path_; }
 

@@ -8,6 +8,7 @@
 #include <csignal>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <utility>
 
 namespace meltemi::host {
@@ -23,6 +24,19 @@ constexpr Duration kUnhealthyGrace = std::chrono::seconds(5);
 
 Fd Null() {
   return Fd(::open("/dev/null", O_RDWR | O_CLOEXEC));
+}
+
+// The pid that a child of `first` has out here, found by the one it has inside; -1 when it has
+// gone.
+pid_t PidOutside(pid_t first, int pid_inside) {
+  std::ifstream children(fmt::format("/proc/{0}/task/{0}/children", first));
+  for (pid_t child; children >> child;) {
+    std::ifstream status(fmt::format("/proc/{}/status", child));
+    for (std::string line; std::getline(status, line);)
+      if (line.starts_with("NSpid:") && line.ends_with(fmt::format("\t{}", pid_inside)))
+        return child;
+  }
+  return -1;
 }
 
 }  // namespace
@@ -181,6 +195,7 @@ void Workload::StartApp() {
     return Update();
   }
   app_id_ = *id;
+  app_pid_ = -1;
   // Whether exec worked is told by the sandbox; until then it counts as started.
   state_.is_app_running = true;
   StartProbes();
@@ -196,6 +211,10 @@ void Workload::OnSandboxEvent() {
     }
     uint32_t id = 0;
     Ending ending;
+    if (const auto* started = std::get_if<Started>(&*event)) {
+      if (started->id == app_id_) app_pid_ = PidOutside(sandbox_->pid(), started->pid_inside);
+      continue;
+    }
     if (const auto* refused = std::get_if<Refused>(&*event)) {
       if (refused->id == app_id_) {
         OnAppRefused(refused->error);

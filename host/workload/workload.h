@@ -94,6 +94,8 @@ class Workload final {
   const WorkloadState& state() const { return state_; }
   // Of the sandbox's first process and of the proxy; -1 when there is none.
   pid_t sandbox_pid() const { return sandbox_ == nullptr ? -1 : sandbox_->pid(); }
+  // Of the app as this machine counts, -1 when it does not run.
+  pid_t app_pid() const { return app_id_ == 0 ? -1 : app_pid_; }
   pid_t proxy_pid() const { return proxy_ == nullptr ? -1 : proxy_->pid(); }
   std::string app_log() const { return spec_.directory + "/app.log"; }
   std::string proxy_log() const { return spec_.directory + "/proxy.log"; }
@@ -133,6 +135,7 @@ class Workload final {
   std::unique_ptr<Events> events_;
   std::unique_ptr<Process> proxy_;
   uint32_t app_id_ = 0;  // 0 = not running
+  pid_t app_pid_ = -1;   // known once the sandbox has told
   std::map<uint32_t, OnExit> execs_;
 
   std::unique_ptr<Check> proxy_check_, startup_check_, readiness_check_, liveness_check_;
