@@ -54,13 +54,8 @@ void AddAliases(const std::string& identity, const istio::mesh::v1alpha1::MeshCo
 std::set<std::string> IdentitiesOf(Reader& reader, const OutboundTarget& target) {
   std::set<std::string> identities;
   const auto mesh = reader.Mesh();
-  const EndpointsPtr endpoints = reader.Endpoints(target.service->key(), target.port.number);
-  std::string_view last;  // neighbours mostly share one
-  for (const Endpoint& endpoint : *endpoints) {
-    if (endpoint.identity.empty() || endpoint.identity == last) continue;
-    last = endpoint.identity;
-    AddAliases(endpoint.identity, *mesh, identities);
-  }
+  const auto of_endpoints = reader.Identities(target.service->key(), target.port.number);
+  for (const std::string& identity : *of_endpoints) AddAliases(identity, *mesh, identities);
   for (const std::string& name : target.service->subject_alt_names) {
     AddAliases(name, *mesh, identities);
   }
