@@ -262,6 +262,7 @@ TEST_F(DeploymentsTest, RunsScalesRollsAndGoes) {
   ASSERT_TRUE(Until([&] { return Endpoints(true) == 1; }));
   const std::string first = NameOf(objects_.Find("Pod"));
   EXPECT_THAT(first, HasSubstr("web-"));
+  EXPECT_EQ(objects_.Find("Pod")["metadata"]["labels"]["security.istio.io/tlsMode"], "istio");
 
   objects_.Apply(Deployment(2));
   ASSERT_TRUE(Until([&] { return Endpoints(true) == 2; }));
@@ -308,6 +309,8 @@ TEST_F(DeploymentsTest, AGatewayRunsWithoutASandbox) {
   EXPECT_EQ(gateway->sandbox_pid(), -1);
   ASSERT_TRUE(Until([&] { return gateway->state().is_ready; }));
   EXPECT_EQ(StringAt(objects_.Find("Pod"), "metadata/labels/istio"), "ingressgateway");
+  EXPECT_FALSE(objects_.Find("Pod")["metadata"]["labels"].contains("security.istio.io/tlsMode"))
+      << "a gateway takes no mutual TLS of the mesh";
   EXPECT_TRUE(absl::IsAlreadyExists(pods_->Add(request)));
   pods_->StopAll();
   EXPECT_TRUE(Until([&] { return pods_->empty(); }));

@@ -14,6 +14,8 @@ namespace {
 // What a proxy binds on its own address whatever its Services are.
 const std::vector<uint16_t> kProxyPorts = {15000, 15006, 15020, 15021, 15090};
 
+constexpr const char* kTlsModeLabel = "security.istio.io/tlsMode";
+
 std::string Rfc3339(WallTime time) {
   return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}",
                      fmt::gmtime(std::chrono::system_clock::to_time_t(time)));
@@ -152,6 +154,8 @@ void Pods::OnState(const std::string& key) {
   Json object =
       PodObject(pod.request.pod_template, pod.identity, pod.request.owner_kind,
                 pod.request.owner_name, pod.request.owner_uid, pod.request.template_hash, status);
+  // What Istio's injector sets: a proxy that takes mutual TLS stands in front.
+  if (!pod.request.is_gateway) object["metadata"]["labels"][kTlsModeLabel] = "istio";
   slices_.PutPod(object);
   object["metadata"].erase("deletionTimestamp");
   if (object != pod.written) {
