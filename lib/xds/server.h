@@ -22,6 +22,8 @@ struct AdsOptions {
   std::function<StatusOr<std::string>(const grpc::PeerInfo&, const NodeInfo&)> admit;
   // Before the first configuration is complete streams are refused: no proxy gets an empty mesh.
   std::function<bool()> is_ready;
+  // A proxy came, went, accepted or rejected: what Status() says may differ. May come often.
+  std::function<void()> on_progress = {};
 };
 
 class AdsServer final {
@@ -33,6 +35,7 @@ class AdsServer final {
   grpc::MethodTable Methods();
   std::vector<SessionStatus> Status() const;  // of connected proxies, by node id
   uint64_t responses_sent(Type type) const { return responses_sent_[static_cast<size_t>(type)]; }
+  uint64_t rejections(Type type) const { return rejections_[static_cast<size_t>(type)]; }
   // The oldest configuration a connected proxy lives on; the present one when none is connected.
   uint64_t live_version() const;
 
@@ -42,6 +45,9 @@ class AdsServer final {
   const Source& source() const { return source_; }
   const Clock& clock() const { return clock_; }
   bool is_ready() const { return options_.is_ready == nullptr || options_.is_ready(); }
+  void Progress() const {
+    if (options_.on_progress != nullptr) options_.on_progress();
+  }
   StatusOr<std::string> Admit(const grpc::PeerInfo& peer, const NodeInfo& node) const {
     if (options_.admit == nullptr) return std::string();
     return options_.admit(peer, node);
@@ -52,6 +58,7 @@ class AdsServer final {
   AdsOptions options_;
   std::set<Session*> sessions_;
   std::array<uint64_t, kTypes> responses_sent_{};
+  std::array<uint64_t, kTypes> rejections_{};
 };
 
 }  // namespace meltemi::xds

@@ -46,6 +46,7 @@ void Session::OnEnd() {
   if (view_ != nullptr) MELTEMI_LOG(info, "xds: {} disconnected", node_.id);
   is_finished_ = true;
   view_.reset();
+  server_.Progress();
 }
 
 void Session::OnClientDone() {
@@ -122,6 +123,7 @@ void Session::Settle(Type type, const std::string* error) {
     for (const std::string& name : s.traced) {
       if (!name.empty() && s.error.find(name) != std::string::npos) s.rejected.insert(name);
     }
+    ++server_.rejections_[static_cast<size_t>(type)];
     MELTEMI_LOG(warn, "xds: {} rejects {}: {}", node_.id, TypeUrl(type), s.error);
     view_->OnNack(type, s.error);
     return;
@@ -204,6 +206,7 @@ void Session::Pump() {
     }
   }
   settled_version_ = live_version();
+  if (is_settled()) server_.Progress();
 }
 
 ResponseHead Session::NextHead(Type type) {
@@ -245,6 +248,7 @@ SessionStatus Session::Status() const {
                        .is_delta = is_delta(),
                        .connected_at = connected_at_,
                        .live_version = live_version(),
+                       .is_settled = is_settled(),
                        .types = {}};
   for (size_t i = 0; i < kTypes; ++i) {
     const TypeState& s = types_[i];

@@ -68,6 +68,7 @@ struct SessionStatus {
   bool is_delta;
   WallTime connected_at;
   uint64_t live_version;  // the proxy has accepted everything up to here
+  bool is_settled;        // nothing to send, no answer outstanding; rejections may stand
   std::vector<TypeStatus> types;
 };
 
