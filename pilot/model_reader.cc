@@ -27,8 +27,8 @@ constexpr std::array<std::string_view, 8> kWithoutEffect = {
     "Telemetry",           "WasmPlugin",  "TrafficExtension",      "ProxyConfig"};
 
 bool HasNoEffect(const config::Kind& kind) {
-  const bool is_istio = kind.group.ends_with(".istio.io");
-  return is_istio &&
+  if (kind.group == "gateway.networking.k8s.io" || kind.kind == "Ingress") return true;
+  return kind.group.ends_with(".istio.io") &&
          std::find(kWithoutEffect.begin(), kWithoutEffect.end(), kind.kind) != kWithoutEffect.end();
 }
 

@@ -67,7 +67,7 @@ class Input final : public Family {
     std::unique_ptr<Slot>& slot = slots_[key];
     if (slot == nullptr) {
       slot = std::make_unique<Slot>(*this, key);
-      graph().Adopt(*slot);
+      graph().AdoptInput(*slot);
     }
     return *slot;
   }

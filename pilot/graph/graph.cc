@@ -67,6 +67,11 @@ void Graph::Adopt(Node& node) {
   loose_.insert(&node);
 }
 
+void Graph::AdoptInput(Node& node) {
+  node.state_ = Node::State::kClean;
+  Adopt(node);
+}
+
 void Graph::OnSet(Node& input) {
   MELTEMI_CHECK(reader_ == nullptr);  // derivations have no effects
   input.state_ = Node::State::kClean;

@@ -127,7 +127,8 @@ class Graph final {
   void Validate(Node& node);
   void Compute(Node& node);
   void MarkDependents(Node& node, Node::State state);
-  void Adopt(Node& node);  // a new node, not needed by anything yet
+  void Adopt(Node& node);       // a new node, not needed by anything yet
+  void AdoptInput(Node& node);  // one that holds its value already: none
   void CollectGarbage();
 
   std::vector<Family*> families_;

@@ -79,6 +79,12 @@ TEST(Graph, ReadsOfAbsentValuesAreDependencies) {
   EXPECT_EQ(a.changes, 2);
 }
 
+TEST(Graph, InputsAreNeverComputed) {
+  Numbers n;
+  EXPECT_EQ(*n.text.Get("absent"), "none");
+  EXPECT_EQ(n.numbers.computed(), 0u);
+}
+
 TEST(Graph, ABatchIsOnePass) {
   Numbers n;
   Count a;
