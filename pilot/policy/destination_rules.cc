@@ -105,9 +105,11 @@ TrafficPolicy PolicyOfPort(const TrafficPolicy& policy, uint32_t port) {
   effective.clear_port_level_settings();
   for (const auto& entry : policy.port_level_settings()) {
     if (entry.port().number() != port) continue;
-    // An entry stands instead of the whole; what it leaves out is unset, not inherited.
+    // An entry stands instead of the blocks it can have; what it leaves out is unset, not
+    // inherited.
     TrafficPolicy of_port;
     if (policy.has_tunnel()) *of_port.mutable_tunnel() = policy.tunnel();
+    if (policy.has_proxy_protocol()) *of_port.mutable_proxy_protocol() = policy.proxy_protocol();
     LayFourBlocks(entry, of_port);
     return of_port;
   }

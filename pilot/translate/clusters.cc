@@ -106,7 +106,8 @@ std::unique_ptr<v3::Cluster> Inbound(Reader& reader, const ProxyFacts& proxy,
 
   TrafficPolicy policy;  // of the connection pool only: the rest is the client's side
   if (const auto rule = reader.Policy(proxy.ns, first->service->key()); rule != nullptr) {
-    if (!rule->origins.empty()) {
+    // A rule of subsets alone says nothing of this side.
+    if (!rule->origins.empty() && rule->policy.ByteSizeLong() > 0) {
       SetText("config", OriginPath(rule->origins.front()), IstioMetadata(*cluster));
     }
     *policy.mutable_connection_pool() =
