@@ -114,6 +114,7 @@ void OpenTheirs(const Types& types, json& value) {
       value["@type"] = std::string("type.googleapis.com/") + kBytesType;
     }
   }
+  if (!value.is_structured()) return;  // a scalar would be its own only item
   for (auto& item : value) OpenTheirs(types, item);
 }
 
