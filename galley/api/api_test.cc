@@ -251,7 +251,7 @@ TEST_F(ApiTest, RefusesWhatIsWrong) {
   EXPECT_EQ("422 Invalid", refused(Post(kMaps, Map("Not_A_Name"))));
   EXPECT_EQ("413 RequestEntityTooLarge",
             refused(Post(kMaps, Map("a", std::string(config::kObjectBytesMax, 'x')))));
-  EXPECT_EQ("415 UnsupportedMediaType",
+  EXPECT_EQ("400 BadRequest",
             refused(Send("POST", kMaps, "k8s", "application/vnd.kubernetes.protobuf")));
   json moved = Map("a");
   moved["metadata"]["namespace"] = "other";
@@ -264,6 +264,13 @@ TEST_F(ApiTest, RefusesWhatIsWrong) {
   const Answer field = Post(kRoutes, unknown);
   EXPECT_EQ("422 Invalid", refused(field));
   EXPECT_THAT(field.body["message"].get<std::string>(), HasSubstr("httpp"));
+  // What kubectl prints.
+  EXPECT_EQ("VirtualService", field.body["details"]["kind"]);
+  EXPECT_EQ("a", field.body["details"]["name"]);
+  EXPECT_EQ("spec.httpp", field.body["details"]["causes"][0]["field"]);
+  json portless = Service("a");
+  portless["spec"]["ports"][0].erase("port");
+  EXPECT_EQ("422 Invalid", refused(Post(kServices, portless)));
   EXPECT_EQ("400 BadRequest", refused(Post(std::string(kMaps) + "?dryRun=Some", Map("a"))));
   EXPECT_EQ(0u, store_->List(&config::kinds::kConfigMap, "").objects.size());
 }
@@ -381,6 +388,21 @@ TEST_F(ApiTest, MergesListsOfCoreKindsByKey) {
   EXPECT_EQ(json::parse(R"([{"name":"three","image":"c:1"},
                             {"name":"one","image":"a:2","ports":[{"containerPort":80}]}])"),
             patched.body["spec"]["template"]["spec"]["containers"]);
+}
+
+// What `kubectl apply` sends for another port of a Service.
+TEST_F(ApiTest, ReplacesAnElementOfAMergedList) {
+  ASSERT_EQ(201, Post(kServices, Service("a")).status);
+  const Answer patched = Send("PATCH", std::string(kServices) + "/a", R"({"spec":{
+    "$setElementOrder/ports":[{"port":9081}],
+    "ports":[{"name":"http","port":9081},{"$patch":"delete","port":9080}]}})",
+                              kStrategic);
+  ASSERT_EQ(200, patched.status) << patched.body;
+  EXPECT_EQ(json::parse(R"([{"name":"http","port":9081,"protocol":"TCP","targetPort":9081}])"),
+            patched.body["spec"]["ports"]);
+  EXPECT_EQ(400, Send("PATCH", std::string(kServices) + "/a",
+                      R"({"spec":{"ports":[{"port":1},{"name":"x"}]}})", kStrategic)
+                     .status);
 }
 
 TEST_F(ApiTest, AppliesOnTheServer) {

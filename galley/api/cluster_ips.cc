@@ -29,18 +29,20 @@ std::string Ipv4Text(uint32_t ip) {
   return fmt::format("{}.{}.{}.{}", ip >> 24, (ip >> 16) & 255, (ip >> 8) & 255, ip & 255);
 }
 
-void CompletePorts(json& spec) {
+Status CompletePorts(json& spec) {
   const auto ports = spec.find("ports");
-  if (ports == spec.end() || !ports->is_array()) return;
+  if (ports == spec.end() || !ports->is_array()) return absl::OkStatus();
   const bool is_headless = TextAt(spec, "clusterIP") == "None";
   for (json& port : *ports) {
     if (!port.is_object()) continue;
     if (!port.contains("protocol")) port["protocol"] = "TCP";
     const auto number = port.find("port");
-    if (number != port.end() && !port.contains("targetPort") && !is_headless) {
-      port["targetPort"] = *number;
+    if (number == port.end()) {
+      return absl::InvalidArgumentError("spec.ports: a port without its number; write port: 80");
     }
+    if (!port.contains("targetPort") && !is_headless) port["targetPort"] = *number;
   }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -91,8 +93,7 @@ Status ClusterIps::Complete(json& service, const config::Object* stored) {
   }
   spec["clusterIP"] = ip;
   spec["clusterIPs"] = json::array({ip});
-  CompletePorts(spec);
-  return absl::OkStatus();
+  return CompletePorts(spec);
 }
 
 Status ClusterIps::CheckGiven(const std::string& ip, const std::string& own_ip) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "galley/api/errors.h"
 
+#include <algorithm>
 #include <optional>
 
 namespace meltemi::galley {
@@ -57,6 +58,23 @@ HttpError HttpErrorOf(const Status& status) {
   }
 }
 
+// kubectl prints the causes of an Invalid, not its message. Lines are "FIELD: what is wrong".
+json CausesOf(std::string_view message) {
+  json causes = json::array();
+  while (!message.empty()) {
+    const size_t end = std::min(message.find('\n'), message.size());
+    std::string_view line = message.substr(0, end), field = "spec";
+    const size_t colon = line.find(": ");
+    if (colon != std::string_view::npos && line.substr(0, colon).find(' ') == line.npos) {
+      field = line.substr(0, colon);
+      line.remove_prefix(colon + 2);
+    }
+    causes.push_back({{"reason", "FieldValueInvalid"}, {"message", line}, {"field", field}});
+    message.remove_prefix(std::min(end + 1, message.size()));
+  }
+  return causes;
+}
+
 }  // namespace
 
 Status BadRequest(std::string_view message) {
@@ -76,10 +94,14 @@ json ErrorObject(const Status& status, const ErrorDetails& details) {
   json about = json::object();
   if (!details.name.empty()) about["name"] = details.name;
   if (details.kind != nullptr) {
-    about["kind"] = details.kind->plural;
+    about["kind"] = error.code == 422 ? details.kind->kind : details.kind->plural;
     if (!details.kind->group.empty()) about["group"] = details.kind->group;
   }
-  if (!details.causes.empty()) about["causes"] = details.causes;
+  if (!details.causes.empty()) {
+    about["causes"] = details.causes;
+  } else if (error.code == 422) {
+    about["causes"] = CausesOf(Message(status));
+  }
   return {{"kind", "Status"},    {"apiVersion", "v1"},         {"metadata", json::object()},
           {"status", "Failure"}, {"message", Message(status)}, {"reason", error.reason},
           {"details", about},    {"code", error.code}};

@@ -124,13 +124,14 @@ Status RefuseReadOnly() {
 }
 
 ServiceResponse ObjectApi::Handle(const Route& route, const Request& request) {
-  auto response = Dispatch(route, request);
+  ErrorDetails details{.kind = route.kind, .name = route.name};
+  auto response = Dispatch(route, request, details.name);
   if (response.ok()) return *std::move(response);
-  return ErrorResponse(InKubernetesWords(response.status(), route, route.name),
-                       {.kind = route.kind, .name = route.name});
+  return ErrorResponse(InKubernetesWords(response.status(), route, details.name), details);
 }
 
-StatusOr<ServiceResponse> ObjectApi::Dispatch(const Route& route, const Request& request) {
+StatusOr<ServiceResponse> ObjectApi::Dispatch(const Route& route, const Request& request,
+                                              std::string& name) {
   const std::string& method = request.method;
   if (method == "GET" || method == "HEAD") {
     if (route.target == Target::kCollection) return List(route, request);
@@ -142,7 +143,7 @@ StatusOr<ServiceResponse> ObjectApi::Dispatch(const Route& route, const Request&
       absl::UnimplementedError("the server does not allow this method on the requested resource");
   if (route.target == Target::kCollection) {
     if (method == "DELETE") return DeleteCollection(route, request);
-    if (method == "POST") written = Create(route, request);
+    if (method == "POST") written = Create(route, request, name);
   } else if (route.target == Target::kItem) {
     if (method == "DELETE") return Delete(route, request);
     if (method == "PUT") written = Replace(route, request);
@@ -178,7 +179,8 @@ StatusOr<ServiceResponse> ObjectApi::List(const Route& route, const Request& req
   return JsonResponse(200, RenderList(route, list.objects, list.version));
 }
 
-StatusOr<ObjectApi::Written> ObjectApi::Create(const Route& route, const Request& request) {
+StatusOr<ObjectApi::Written> ObjectApi::Create(const Route& route, const Request& request,
+                                               std::string& name) {
   if (route.kind->is_namespaced && route.ns.empty()) {
     return absl::UnimplementedError(
         "objects are created in a namespace: POST to .../namespaces/"
@@ -187,6 +189,7 @@ StatusOr<ObjectApi::Written> ObjectApi::Create(const Route& route, const Request
   }
   MELTEMI_ASSIGN_OR_RETURN(const bool is_trial, IsTrial(request));
   MELTEMI_ASSIGN_OR_RETURN(json body, ReadObject(request));
+  name = TextAt(ObjectAt(body, "metadata"), "name");
   return CreateFrom(std::move(body), route, is_trial);
 }
 
@@ -194,13 +197,11 @@ StatusOr<ObjectApi::Written> ObjectApi::CreateFrom(json document, const Route& r
                                                    bool is_trial) {
   MELTEMI_RETURN_IF_ERROR(CheckNamespace(store_, route.ns));
   Admission admission(admission_, store_);
-  Route item = route;
-  item.name = TextAt(ObjectAt(document, "metadata"), "name");
   MELTEMI_ASSIGN_OR_RETURN(
       ObjectPtr object, admission.Admit(std::move(document), {route.kind, route.ns, route.name}));
-  auto created = WriteOne({.verb = Verb::kCreate, .object = std::move(object)}, is_trial);
-  if (!created.ok()) return InKubernetesWords(created.status(), item, item.name);
-  return Written{.object = *std::move(created), .code = 201};
+  MELTEMI_ASSIGN_OR_RETURN(
+      object, WriteOne({.verb = Verb::kCreate, .object = std::move(object)}, is_trial));
+  return Written{.object = std::move(object), .code = 201};
 }
 
 StatusOr<ObjectApi::Written> ObjectApi::Replace(const Route& route, const Request& request) {

@@ -34,11 +34,13 @@ class ObjectApi final {
     int code = 200;
   };
 
-  StatusOr<http::ServiceResponse> Dispatch(const Route& route, const Request& request);
+  // `name` is the object's, for the words of an error: a new object's stands in the body.
+  StatusOr<http::ServiceResponse> Dispatch(const Route& route, const Request& request,
+                                           std::string& name);
   StatusOr<http::ServiceResponse> List(const Route& route, const Request& request);
   StatusOr<http::ServiceResponse> DeleteCollection(const Route& route, const Request& request);
   StatusOr<http::ServiceResponse> Delete(const Route& route, const Request& request);
-  StatusOr<Written> Create(const Route& route, const Request& request);
+  StatusOr<Written> Create(const Route& route, const Request& request, std::string& name);
   StatusOr<Written> Replace(const Route& route, const Request& request);
   StatusOr<Written> ReplaceStatus(const Route& route, const Request& request);
   StatusOr<Written> Patch(const Route& route, const Request& request);

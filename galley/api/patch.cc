@@ -94,8 +94,7 @@ Status MergeList(json& target, const json& patch, const char* key) {
       if (at != target.end()) target.erase(at);
       continue;
     }
-    if (at == target.end()) target.push_back(json::object());
-    json& into = at == target.end() ? target.back() : *at;
+    json& into = at == target.end() ? target.emplace_back(json::object()) : *at;
     MELTEMI_RETURN_IF_ERROR(Merge(into, element));
   }
   return absl::OkStatus();

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "galley/api/errors.h"
+#include "galley/api/kubernetes_protobuf.h"
 #include "lib/config/parse.h"
 
 namespace meltemi::galley {
@@ -44,7 +45,7 @@ StatusOr<json> ReadBody(const http::ServiceRequest& request, size_t bytes_max) {
   }
   const std::string content_type = request.Header("content-type");
   if (content_type.find("protobuf") != std::string::npos) {
-    return UnsupportedMediaType("the body must be JSON or YAML; protobuf is not served");
+    return ReadKubernetesProtobuf(request.body);
   }
   if (IsYaml(content_type)) {
     auto documents = config::ParseYaml(request.body, "");

@@ -10,7 +10,7 @@
 
 namespace meltemi::galley {
 
-// JSON, or YAML where the content type says so. 400, 413 or 415 otherwise.
+// JSON, or YAML or Kubernetes' protobuf where the content type says so. 400, 413 or 415 otherwise.
 StatusOr<nlohmann::json> ReadBody(const http::ServiceRequest& request, size_t bytes_max);
 
 }  // namespace meltemi::galley
