@@ -95,8 +95,9 @@ const Kind* ObjectReader::LookUp(const Json& document, const Node* node, const F
     return {};
   };
   const std::string api_version = text("apiVersion", type.api_version);
+  if (api_version.empty()) return nullptr;
   const std::string kind = text("kind", type.kind);
-  if (api_version.empty() || kind.empty()) return nullptr;
+  if (kind.empty()) return nullptr;
   const Kind* found = FindKind(api_version, kind);
   if (found == nullptr) {
     const Node* at = ChildNode(document, node, "kind");

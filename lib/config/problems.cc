@@ -42,7 +42,7 @@ std::string FieldPath::text() const {
       break;
     case Step::kField:
       if (!text.empty()) text += '.';
-      text += name_;
+      text += name_.size() <= kQuotedBytesMax ? std::string(name_) : Quoted(name_);
       break;
     case Step::kKey:
       text += '[' + Quoted(name_) + ']';

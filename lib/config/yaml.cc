@@ -194,8 +194,8 @@ bool Reader::ReadAlias(Json& value, Node& node) {
   const std::string_view name = Text(event_.data.alias.anchor);
   const auto found = anchors_.find(name);
   if (found == anchors_.end()) {
-    Fail(node.at, "the alias " + Quoted(name) + " has no anchor; expected &" + std::string(name) +
-                      " on a finished value before it");
+    Fail(node.at, "the alias " + Quoted(name) +
+                      " has no anchor; expected an anchor of this name on a finished value before");
     return false;
   }
   if (!Charge(found->second.weight, node.at)) return false;
