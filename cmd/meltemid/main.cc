@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include <sys/resource.h>
+
 #include <csignal>
 #include <cstdio>
 
@@ -16,6 +18,14 @@ int Fail(const meltemi::Status& status) {
   return 1;
 }
 
+// One descriptor for each proxy: shells start processes with a soft limit of about a thousand.
+void RaiseDescriptorLimit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -27,7 +37,10 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "meltemid: --log-level: no level '{}'; use info\n", flags->log_level);
     return 1;
   }
-  std::signal(SIGPIPE, SIG_IGN);  // NOLINT: a peer that goes is an error of its write
+  // A peer that went, a file that may not grow: errors of the write, not ends of the process.
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
+  RaiseDescriptorLimit();
   auto loop = runtime::Loop::Create();
   if (!loop.ok()) return Fail(loop.status());
   std::unique_ptr<cmd::Daemon> daemon;

@@ -92,7 +92,12 @@ json Problems(const Sources& sources) {
           {"message", std::string(Message(galley::JudgeEnforced(*object)))}});
   }
   for (const pilot::Pilot::Problem& problem : sources.pilot.Problems()) {
-    tell({{"object", problem.object.text()}, {"message", problem.message}});
+    if (sources.feed.unenforced().contains(problem.object)) continue;
+    json told = {{"object", problem.object.text()}, {"message", problem.message}};
+    const auto object =
+        sources.directory != nullptr ? sources.directory->Get(problem.object) : nullptr;
+    if (object != nullptr) told["path"] = object->source.file;
+    tell(std::move(told));
   }
   return problems;
 }

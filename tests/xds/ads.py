@@ -11,6 +11,7 @@ from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_pb2
+from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2  # noqa: F401
 
 PREFIX = "type.googleapis.com/"
 CLUSTER = PREFIX + "envoy.config.cluster.v3.Cluster"
@@ -31,16 +32,17 @@ def node(role="sidecar", ip="10.1.2.3", name="client-1", namespace="default", la
 class Stream:
     """One aggregated stream in either form, acknowledging what comes unless told otherwise."""
 
-    def __init__(self, port, who=None, is_delta=True):
+    def __init__(self, port, who=None, is_delta=True, channel=None, metadata=()):
         self.is_delta = is_delta
-        self.channel = grpc.insecure_channel(f"127.0.0.1:{port}")
+        self.channel = channel or grpc.insecure_channel(f"127.0.0.1:{port}")
         stub = ads_pb2_grpc.AggregatedDiscoveryServiceStub(self.channel)
         self.outgoing, self.incoming = queue.Queue(), queue.Queue()
         self.node = who or node()
+        self.names_of = {}   # type -> what was asked for: a state-of-the-world request says it each time
         self.held = {}       # (type, name) -> message
         self.responses = []  # (type, changed names, removed names)
         call = stub.DeltaAggregatedResources if is_delta else stub.StreamAggregatedResources
-        self.call = call(iter(self.outgoing.get, None))
+        self.call = call(iter(self.outgoing.get, None), metadata=metadata)
         threading.Thread(target=self.read, daemon=True).start()
 
     def read(self):
@@ -58,6 +60,7 @@ class Stream:
         if self.is_delta:
             self.send(type_url=type_url, resource_names_subscribe=list(names))
         else:
+            self.names_of[type_url] = list(names)
             self.send(type_url=type_url, resource_names=list(names))
 
     def take(self, timeout=10):
@@ -76,7 +79,8 @@ class Stream:
             removed = list(response.removed_resources)
             self.send(type_url=url, response_nonce=response.nonce)
         else:
-            self.send(type_url=url, response_nonce=response.nonce, version_info=response.version_info)
+            self.send(type_url=url, response_nonce=response.nonce, version_info=response.version_info,
+                      resource_names=self.names_of[url])
         for name, message in changed.items():
             self.held[url, name] = message
         for name in removed:
