@@ -194,6 +194,7 @@ std::string Agent::WhyNotWarm() const {
 void Agent::OnAdopted() {
   if (is_warm_ || !WhyNotWarm().empty()) return;
   is_warm_ = true;
+  process_->EndStartup();
   MELTEMI_LOG(info, "ready after {} ms", (loop_.Now() - started_) / std::chrono::milliseconds(1));
 }
 

@@ -218,6 +218,25 @@ TEST_F(AgentTest, ServesOnWhileTheControlPlaneIsAwayAndFollowsItsReturn) {
   EXPECT_EQ(plane_.tokens_.size(), 2u);
 }
 
+// A cluster whose endpoints the control plane does not know must not hold up the start.
+TEST_F(AgentTest, EndpointsThatDoNotExistCountAsNone) {
+  plane_.Listen();
+  EchoServer echo;
+  const uint16_t port = testing::UnusedPort();
+  Serve(TcpProxy(port, echo.port()), 1);
+  Serve(R"(static_resources:
+  clusters:
+  - name: eds
+    type: EDS
+    eds_cluster_config: {service_name: nowhere, eds_config: {ads: {}, initial_fetch_timeout: 0s}}
+)",
+        1);
+  StartAgent();
+  RunUntilReady();
+  EXPECT_THAT(agent_->process().server().ClustersText(), HasSubstr("eds::"));
+  EXPECT_TRUE(plane_.source_.nacks_.empty());
+}
+
 TEST_F(AgentTest, DrainFailsReadinessAndEnds) {
   plane_.Listen();
   EchoServer echo;

@@ -3,9 +3,29 @@
 
 #include <utility>
 
+#include "envoy/config/endpoint/v3/endpoint.pb.h"
+#include "envoy/config/route/v3/route.pb.h"
 #include "lib/base/log.h"
 
 namespace meltemi::proxy {
+namespace {
+
+std::string EmptyResource(xds::Type type, const std::string& name) {
+  if (type == xds::Type::kRoute) {
+    envoy::config::route::v3::RouteConfiguration routes;
+    routes.set_name(name);
+    return routes.SerializeAsString();
+  }
+  envoy::config::endpoint::v3::ClusterLoadAssignment endpoints;
+  endpoints.set_cluster_name(name);
+  return endpoints.SerializeAsString();
+}
+
+void KeepWanted(std::set<std::string>& names, const std::set<std::string>& wanted) {
+  std::erase_if(names, [&](const std::string& name) { return !wanted.contains(name); });
+}
+
+}  // namespace
 
 ConfigReceiver::ConfigReceiver(ConfigSink& sink, Options options)
     : sink_(sink), options_(std::move(options)) {}
@@ -21,6 +41,8 @@ void ConfigReceiver::Attach(xds::Client& client) {
 
 void ConfigReceiver::Follow() {
   const Wanted wanted = sink_.wanted();
+  KeepWanted(endpoints_, wanted.endpoints);
+  KeepWanted(routes_, wanted.routes);
   client_->Subscribe(xds::Type::kEndpoint, wanted.endpoints);
   client_->Subscribe(xds::Type::kRoute, wanted.routes);
   if (options_.wants_secrets) options_.wants_secrets(wanted.secrets);
@@ -37,7 +59,13 @@ void ConfigReceiver::OnUpdate(const xds::ClientUpdate& update, xds::Settle settl
   for (const xds::ClientResource& resource : update.changed)
     changed.push_back({resource.name, resource.message, resource.version});
   std::vector<xds::ClientRefusal> refusals;
-  for (Rejection& rejection : sink_.Update(update.type, changed, update.removed)) {
+  std::vector<std::string> empty;
+  std::vector<std::string> removed = update.removed;
+  if (update.type == xds::Type::kEndpoint || update.type == xds::Type::kRoute) {
+    AddMissing(update, changed, empty);
+    removed.clear();
+  }
+  for (Rejection& rejection : sink_.Update(update.type, changed, removed)) {
     MELTEMI_LOG(warn, "refused {}: {}", rejection.name, rejection.reason);
     refusals.push_back({std::move(rejection.name), std::move(rejection.reason)});
   }
@@ -49,6 +77,24 @@ void ConfigReceiver::OnUpdate(const xds::ClientUpdate& update, xds::Settle settl
         settle(refusals);
         options_.adopted();
       });
+}
+
+// As Envoy does: an endpoint or route resource that is taken away stays in use until nothing wants
+// it, and one that never was counts as empty, so that its cluster or listener starts.
+void ConfigReceiver::AddMissing(const xds::ClientUpdate& update,
+                                std::vector<ResourceUpdate>& changed,
+                                std::vector<std::string>& messages) {
+  std::set<std::string>& given = update.type == xds::Type::kRoute ? routes_ : endpoints_;
+  const Wanted wanted = sink_.wanted();
+  const std::set<std::string>& names =
+      update.type == xds::Type::kRoute ? wanted.routes : wanted.endpoints;
+  for (const xds::ClientResource& resource : update.changed) given.insert(resource.name);
+  messages.reserve(update.removed.size());  // the updates point into it
+  for (const std::string& name : update.removed) {
+    if (!names.contains(name) || !given.insert(name).second) continue;
+    messages.push_back(EmptyResource(update.type, name));
+    changed.push_back({name, messages.back(), ""});
+  }
 }
 
 void ConfigReceiver::TakeNames(const xds::ClientUpdate& update, const xds::Settle& settle) {

@@ -38,6 +38,10 @@ class ConfigReceiver final : public xds::ClientHandler {
   void OnUpdate(const xds::ClientUpdate& update, xds::Settle settle) override;
   void OnStreamUp() override;
   void OnStreamDown(const std::string& reason) override;
+  // Resources the server says do not exist, or no longer: the sink waits for none of them and
+  // loses none it has.
+  void AddMissing(const xds::ClientUpdate& update, std::vector<ResourceUpdate>& changed,
+                  std::vector<std::string>& messages);
   void TakeNames(const xds::ClientUpdate& update, const xds::Settle& settle);
   void Follow();
 
@@ -45,6 +49,7 @@ class ConfigReceiver final : public xds::ClientHandler {
   const Options options_;
   xds::Client* client_ = nullptr;
   std::array<bool, static_cast<size_t>(xds::Type::kCount)> adopted_{};
+  std::set<std::string> endpoints_, routes_;  // names given to the sink, while it wants them
   bool is_connected_ = false;
   std::string last_reason_;  // why the stream is down: the same is said once
 };

@@ -151,7 +151,7 @@ void Process::Quit() {
 }
 
 int Process::Run() {
-  startup_timer_.Arm(kStartupTime);
+  EndStartup();
   loop_.Run();
   return 0;
 }

@@ -47,6 +47,8 @@ class Process final {
   ProcessState state() const;
   std::string StatsPrometheus() { return registry_.Prometheus(); }
 
+  // Nothing more is to come that only the start needs.
+  void EndStartup() { startup_timer_.Arm(kStartupTime); }
   void BeginDrain();
   void Quit();  // no drain
   // Until the end; the exit status.
