@@ -1,1 +1,6 @@
-int main() { return 1; }
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/command.h"
+
+int main(int argc, char** argv) {
+  return meltemi::cli::Main(argc, argv);
+}
