@@ -81,7 +81,8 @@ TEST(Validate, IstiosVerdicts) {
                                        "ServiceEntry", "PeerAuthentication"};
   std::ifstream in(file);
   std::map<std::string, std::pair<int, int>> score;  // right, all
-  for (const auto& c : nlohmann::json::parse(in).at("cases")) {
+  const nlohmann::json suite = nlohmann::json::parse(in);
+  for (const auto& c : suite.at("cases")) {
     const std::string kind = c.at("kind"), id = c.at("id");
     if (!kinds.contains(kind)) continue;
     const std::string resource = Expand(c.at("resource"));
@@ -99,6 +100,7 @@ TEST(Validate, IstiosVerdicts) {
       std::cout << (must_be_valid ? "refused: " : "taken: ") << kind << " " << id << "\n";
     }
   }
+  EXPECT_EQ(score.size(), kinds.size());
   for (const auto& [kind, counts] : score) {
     std::cout << kind << ": " << counts.first << " of " << counts.second << " verdicts\n";
   }

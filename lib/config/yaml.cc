@@ -25,6 +25,14 @@ std::string_view Text(const yaml_char_t* text) {
   return text == nullptr ? std::string_view() : reinterpret_cast<const char*>(text);
 }
 
+// At most kNestingMax: what is in an anchor was checked when it was read.
+size_t Height(const Json& value) {
+  if (!value.is_structured()) return 0;
+  size_t height = 0;
+  for (const Json& child : value) height = std::max(height, Height(child));
+  return height + 1;
+}
+
 struct Entry {
   std::string key;
   Json value;
@@ -57,6 +65,7 @@ class Reader final {
     Json value;
     Node node;
     size_t weight = 0;
+    size_t height = 0;  // levels of nesting in it
   };
 
   bool Next();
@@ -65,7 +74,8 @@ class Reader final {
   Position OffsetPosition(size_t offset) const;
   // Reads the node that event_ begins; afterwards event_ is its last event.
   bool ReadNode(Json& value, Node& node, size_t depth);
-  bool ReadAlias(Json& value, Node& node);
+  bool ReadAlias(Json& value, Node& node, size_t depth);
+  bool CheckDepth(size_t depth, Position at);
   bool ReadScalar(Json& value);
   bool ReadSequence(Json& value, Node& node, size_t depth);
   bool ReadMapping(Json& value, Node& node, size_t depth);
@@ -166,7 +176,7 @@ bool Reader::ReadNode(Json& value, Node& node, size_t depth) {
   weight_ += kNodeWeight;
   switch (event_.type) {
     case YAML_ALIAS_EVENT:
-      return ReadAlias(value, node);
+      return ReadAlias(value, node, depth);
     case YAML_SCALAR_EVENT:
       anchor = Text(event_.data.scalar.anchor);
       done = ReadScalar(value);
@@ -186,11 +196,17 @@ bool Reader::ReadNode(Json& value, Node& node, size_t depth) {
   if (!done || anchor.empty()) return done;
   const size_t weight = weight_ - weight_before;
   if (!Charge(weight, node.at)) return false;
-  anchors_.insert_or_assign(std::move(anchor), Anchor{value, node, weight});
+  anchors_.insert_or_assign(std::move(anchor), Anchor{value, node, weight, Height(value)});
   return true;
 }
 
-bool Reader::ReadAlias(Json& value, Node& node) {
+bool Reader::CheckDepth(size_t depth, Position at) {
+  if (depth <= kNestingMax) return true;
+  Fail(at, "nested too deeply; expected at most " + std::to_string(kNestingMax) + " levels");
+  return false;
+}
+
+bool Reader::ReadAlias(Json& value, Node& node, size_t depth) {
   const std::string_view name = Text(event_.data.alias.anchor);
   const auto found = anchors_.find(name);
   if (found == anchors_.end()) {
@@ -198,6 +214,7 @@ bool Reader::ReadAlias(Json& value, Node& node) {
                       " has no anchor; expected an anchor of this name on a finished value before");
     return false;
   }
+  if (!CheckDepth(depth + found->second.height, node.at)) return false;
   if (!Charge(found->second.weight, node.at)) return false;
   weight_ += found->second.weight;
   value = found->second.value;
@@ -231,10 +248,7 @@ bool Reader::ReadScalar(Json& value) {
 }
 
 bool Reader::ReadSequence(Json& value, Node& node, size_t depth) {
-  if (depth > kNestingMax) {
-    Fail(node.at, "nested too deeply; expected at most " + std::to_string(kNestingMax) + " levels");
-    return false;
-  }
+  if (!CheckDepth(depth, node.at)) return false;
   Json::array_t items;
   while (Next() && event_.type != YAML_SEQUENCE_END_EVENT) {
     items.emplace_back();
@@ -271,10 +285,7 @@ bool Reader::ReadKey(std::string& key, bool& is_merge) {
 }
 
 bool Reader::ReadMapping(Json& value, Node& node, size_t depth) {
-  if (depth > kNestingMax) {
-    Fail(node.at, "nested too deeply; expected at most " + std::to_string(kNestingMax) + " levels");
-    return false;
-  }
+  if (!CheckDepth(depth, node.at)) return false;
   std::vector<Entry> entries, merged;
   while (Next() && event_.type != YAML_MAPPING_END_EVENT) {
     Entry entry;

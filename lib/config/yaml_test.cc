@@ -139,6 +139,9 @@ TEST(Yaml, NestingIsLimited) {
   EXPECT_EQ(Refusal(nested(kNestingMax)), "");
   EXPECT_THAT(Refusal(nested(kNestingMax + 1)), HasSubstr("nested too deeply"));
   EXPECT_THAT(Refusal(std::string(1'000'000, '[')), HasSubstr("nested too deeply"));
+  EXPECT_THAT(
+      Refusal("- &a " + nested(40) + "\n- [[[[[[[[[[[[[[[[[[[[[[[[[*a]]]]]]]]]]]]]]]]]]]]]]]]]"),
+      HasSubstr("f:2:28: nested too deeply"));
 }
 
 TEST(Yaml, DuplicateKeysAreTold) {
