@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pilot/translate/host_domains.h"
 
+#include <absl/strings/ascii.h>
 #include <arpa/inet.h>
 #include <fmt/format.h>
 
@@ -54,7 +55,8 @@ std::vector<std::string> AddressesOf(const Service& service, const ProxyFacts& p
 }
 
 void Domains::AddOne(std::string domain, envoy::config::route::v3::VirtualHost& to) {
-  if (used_.insert(domain).second) to.add_domains(std::move(domain));
+  // Host names have no case.
+  if (used_.insert(absl::AsciiStrToLower(domain)).second) to.add_domains(std::move(domain));
 }
 
 bool Domains::Add(std::string_view host, const Service* service,

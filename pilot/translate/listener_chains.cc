@@ -42,10 +42,26 @@ void SetListenerAddress(const std::string& bind, uint32_t port, v3::Listener& li
   SetAddress(bind, port, *listener.mutable_address());
 }
 
+bool ListenerChains::Claim(v3::FilterChain& chain) {
+  // Not made when it is not there: an empty match is another message than none.
+  if (!chain.has_filter_chain_match()) return matches_.insert("").second;
+  v3::FilterChainMatch& match = *chain.mutable_filter_chain_match();
+  google::protobuf::RepeatedPtrField<std::string> names;
+  names.Swap(match.mutable_server_names());
+  // What is left has no maps: equal matches are equal bytes.
+  const std::string rest = match.SerializeAsString();
+  if (names.empty()) return matches_.insert(rest).second;
+  for (std::string& name : names) {
+    if (matches_.insert(fmt::format("{}|{}", rest, name)).second) {
+      match.add_server_names(std::move(name));
+    }
+  }
+  return !match.server_names().empty();
+}
+
 void ListenerChains::Add(v3::FilterChain chain) {
+  if (!Claim(chain)) return;
   const v3::FilterChainMatch& match = chain.filter_chain_match();
-  // A match has no maps: equal ones are equal bytes.
-  if (!matches_.insert(match.SerializeAsString()).second) return;
   needs_tls_ = needs_tls_ || !match.server_names().empty() || match.transport_protocol() == "tls";
   needs_http_ = needs_http_ || !match.application_protocols().empty();
   *listener_.add_filter_chains() = std::move(chain);

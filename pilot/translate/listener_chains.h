@@ -20,7 +20,8 @@ class ListenerChains final {
  public:
   explicit ListenerChains(envoy::config::listener::v3::Listener& listener) : listener_(listener) {}
 
-  // Drops the chain when an earlier one has the same match.
+  // Drops the chain when an earlier one has the same match, and server names that an earlier one
+  // with the same match otherwise has: the proxy would refuse the whole listener.
   void Add(envoy::config::listener::v3::FilterChain chain);
   bool is_empty() const { return matches_.empty(); }
   // Sidecars: a chain that matches all becomes the default one, unless it is alone; without one
@@ -30,6 +31,8 @@ class ListenerChains final {
   bool AddInspectors();
 
  private:
+  bool Claim(envoy::config::listener::v3::FilterChain& chain);
+
   envoy::config::listener::v3::Listener& listener_;
   absl::flat_hash_set<std::string> matches_;
   bool needs_tls_ = false, needs_http_ = false;

@@ -124,9 +124,23 @@ bool IsIgnored(const std::string& key) {
   return key == "runtime_key";
 }
 
+// Istio emits these as a map of its own gives them, in another order each time.
+json Ordered(const std::string& key, const json& value) {
+  if (key != "query_parameters" || !value.is_array()) return value;
+  json sorted = value;
+  std::sort(sorted.begin(), sorted.end());
+  return sorted;
+}
+
+// The dumps have 64-bit numbers as numbers, protobuf's JSON has them as text.
+bool IsSameNumber(const json& number, const json& text) {
+  return number.is_number_integer() && text.is_string() &&
+         number.dump() == text.get_ref<const std::string&>();
+}
+
 void Compare(const std::string& path, const json& theirs, const json& ours,
              std::vector<std::string>& out) {
-  if (theirs == ours) return;
+  if (theirs == ours || IsSameNumber(theirs, ours)) return;
   if (theirs.is_object() && ours.is_object()) {
     for (const auto& [key, value] : theirs.items()) {
       if (IsIgnored(key)) continue;
@@ -135,7 +149,7 @@ void Compare(const std::string& path, const json& theirs, const json& ours,
         out.push_back(
             fmt::format("{}.{}: only theirs: {}", path, key, value.dump().substr(0, 160)));
       } else {
-        Compare(path + "." + key, value, *found, out);
+        Compare(path + "." + key, Ordered(key, value), Ordered(key, *found), out);
       }
     }
     for (const auto& [key, value] : ours.items()) {
