@@ -149,7 +149,16 @@ spec:
   ports: [{name: mysql, number: 3306, protocol: MySQL}, {name: tcp, number: 5432, protocol: TCP}]
   endpoints:
   - {address: 192.0.2.55, ports: {mysql: 13306}, labels: {version: v1}, locality: r1/z1, weight: 3}
-  - {address: "unix:///run/db", serviceAccount: db}
+  - {address: 192.0.2.56, serviceAccount: db}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: sock, namespace: shop}
+spec:
+  hosts: [sock.internal]
+  resolution: STATIC
+  ports: [{name: tcp, number: 7, protocol: TCP}]
+  endpoints: [{address: "unix:///run/db"}]
 ---
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry
@@ -186,12 +195,14 @@ spec: {address: 192.0.2.77, ports: {http: 8001}, serviceAccount: vm, weight: 5}
 TEST(ModelReader, ServiceEntriesOfEachResolution) {
   MeshFixture mesh(kEntries);
   const auto database = mesh.reader().Endpoints({"db.internal", "shop"}, 3306);
-  EXPECT_THAT(Addresses(*database), ElementsAre("/run/db:0", "192.0.2.55:13306"));
-  EXPECT_TRUE((*database)[0].has_mutual_tls);
-  EXPECT_FALSE((*database)[1].has_mutual_tls);
-  EXPECT_EQ((*database)[1].workload, "db-0");
-  EXPECT_EQ((*database)[1].weight, 3u);
-  EXPECT_EQ((*database)[1].locality, (Locality{"r1", "z1", ""}));
+  EXPECT_THAT(Addresses(*database), ElementsAre("192.0.2.55:13306", "192.0.2.56:3306"));
+  EXPECT_FALSE((*database)[0].has_mutual_tls);
+  EXPECT_TRUE((*database)[1].has_mutual_tls);
+  EXPECT_EQ((*database)[0].workload, "db-0");
+  EXPECT_EQ((*database)[0].weight, 3u);
+  EXPECT_EQ((*database)[0].locality, (Locality{"r1", "z1", ""}));
+  EXPECT_THAT(Addresses(*mesh.reader().Endpoints({"sock.internal", "shop"}, 7)),
+              ElementsAre("/run/db:0"));
   const ServicePtr api = mesh.reader().FindService("other", "api.example.com");
   ASSERT_NE(api, nullptr);
   EXPECT_EQ(api->resolution, Resolution::kDns);
