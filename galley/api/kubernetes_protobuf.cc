@@ -7,6 +7,7 @@
 #include <openssl/evp.h>
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -204,7 +205,7 @@ StatusOr<json> ReadKubernetesProtobuf(std::string_view body) {
   if (!body.starts_with(kMagic)) return Malformed();
   static constexpr Field kTypeMeta[] = {{1, "apiVersion", Type::kText}, {2, "kind", Type::kText}};
   json type = json::object();
-  std::string raw;
+  std::optional<std::string> raw;
   // runtime.Unknown: the type, the object's bytes, and how they are encoded (as protobuf, when
   // nothing else is said).
   MELTEMI_RETURN_IF_ERROR(
@@ -215,10 +216,11 @@ StatusOr<json> ReadKubernetesProtobuf(std::string_view body) {
         MELTEMI_ASSIGN_OR_RETURN(type, ReadMessage(value.bytes, kTypeMeta));
         return absl::OkStatus();
       }));
+  if (!raw.has_value()) return Malformed();
   const std::string api_version = TextAt(type, "apiVersion"), kind = TextAt(type, "kind");
   for (const KnownKind& known : kKinds) {
     if (known.api_version != api_version || known.kind != kind) continue;
-    MELTEMI_ASSIGN_OR_RETURN(json object, ReadMessage(raw, known.fields));
+    MELTEMI_ASSIGN_OR_RETURN(json object, ReadMessage(*raw, known.fields));
     object["apiVersion"] = api_version;
     object["kind"] = kind;
     return object;
