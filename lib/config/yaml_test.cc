@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <random>
 
 #include "lib/config/duration.h"
 #include "lib/config/parse.h"
@@ -187,6 +188,60 @@ TEST(Yaml, WritesInKubectlsOrder) {
   EXPECT_EQ(ToYaml(object),
             "apiVersion: v1\nkind: K\nmetadata:\n  name: a\nspec:\n  empty: []\n  hosts:\n  - a\n"
             "  - b\ndata:\n  k: |\n    one\n    two\nstatus:\n  phase: Running\n");
+}
+
+void ExpectInStep(const Json& value, const Node& node) {
+  ASSERT_EQ(node.children.size(), value.is_structured() ? value.size() : 0);
+  if (!value.is_structured()) return;
+  size_t i = 0;
+  for (const Json& child : value) ExpectInStep(child, node.children[i++]);
+}
+
+// Texts with bytes changed, taken out and repeated: whatever is still YAML has nodes in step, and
+// reads back the same after writing. The fuzzer does more of this.
+TEST(Yaml, MutatedTexts) {
+  constexpr unsigned kSeed = 20261128;
+  std::mt19937 random(kSeed);
+  constexpr std::string_view kSeedText =
+      "a: &x {k: [1, 'two', \"t\\nh\"], <<: {m: ~}}\nb:\n- *x\n- |+\n  line\n   more\n\n- >-\n  "
+      "folded\n"
+      "  text\n- !!str 12\n? long\n: {<<: *x, y: no}\n---\n- - - 0x1F\n  - -.5e3\n# end\n...\n";
+  constexpr std::string_view kBytes = " \n\t:-?{}[],&*!|>'\"%@`#~<=a0.\xC2\x85\xE2\x80\xA8";
+  size_t read = 0;
+  for (int round = 0; round < 20'000; ++round) {
+    std::string text(kSeedText);
+    for (unsigned edits = 1 + random() % 4; edits > 0 && !text.empty(); --edits) {
+      const size_t at = random() % text.size();
+      const size_t length = std::min<size_t>(1 + random() % 8, text.size() - at);
+      switch (random() % 4) {
+        case 0:
+          text[at] = kBytes[random() % kBytes.size()];
+          break;
+        case 1:
+          text.insert(at, 1, kBytes[random() % kBytes.size()]);
+          break;
+        case 2:
+          text.erase(at, length);
+          break;
+        default:
+          text.insert(random() % text.size(), std::string(text, at, length));
+      }
+    }
+    Problems problems("f");
+    const std::vector<YamlDocument> documents = ReadYaml(text, problems);
+    if (!problems.empty()) continue;
+    for (const YamlDocument& document : documents) {
+      ++read;
+      ExpectInStep(document.value, document.node);
+      const std::string written = ToYaml(document.value);
+      StatusOr<std::vector<Json>> again = ParseYaml(written, "again");
+      ASSERT_TRUE(again.ok()) << "seed " << kSeed << " round " << round << "\n"
+                              << again.status().message() << "\n"
+                              << written;
+      ASSERT_EQ(again->at(0), document.value) << "round " << round << "\n" << written;
+    }
+  }
+  EXPECT_GT(read, 5'000u);
 }
 
 TEST(Duration, TakesGosNotation) {
