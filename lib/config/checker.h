@@ -25,7 +25,7 @@ class Checker final {
 
   void Add(const FieldPath& path, std::string_view what) const;
 
-  // "" when fine; these report otherwise.
+  // Each reports when the value is not what it should be.
   void Port(const FieldPath& path, uint32_t port) const;
   void AtLeastZero(const FieldPath& path, int64_t value) const;
   void Percent(const FieldPath& path, double value) const;
