@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <sstream>
 
 #include "lib/config/parse.h"
@@ -40,6 +41,21 @@ StatusOr<std::string> ReadFile(const std::string& path) {
     return absl::InvalidArgumentError(
         fmt::format("{} has more than {} MB\nsplit it", path, config::kFileBytesMax >> 20));
   return text;
+}
+
+// What stands twice counts as it stands last, as it would when one file were applied after the
+// other.
+std::vector<config::ObjectPtr> KeepLast(const std::vector<config::ObjectPtr>& objects) {
+  std::map<config::ObjectKey, size_t> places;
+  std::vector<config::ObjectPtr> kept;
+  for (const config::ObjectPtr& object : objects) {
+    const auto [place, is_new] = places.try_emplace(object->key(), kept.size());
+    if (is_new)
+      kept.push_back(object);
+    else
+      kept[place->second] = object;
+  }
+  return kept;
 }
 
 }  // namespace
@@ -86,7 +102,7 @@ StatusOr<std::vector<config::ObjectPtr>> ReadObjects(const std::vector<std::stri
   if (!problems.empty())
     return absl::InvalidArgumentError(
         ToAbsl("the configuration has errors, nothing of it is used" + problems));
-  return objects;
+  return KeepLast(objects);
 }
 
 std::string FindImages(const std::vector<std::string>& paths) {

@@ -18,7 +18,8 @@ inline constexpr const char* kImagesFile = "images.yaml";
 StatusOr<std::vector<std::string>> FilesOf(const std::vector<std::string>& paths);
 
 // Every object of every path. InvalidArgument with a summary, and one problem a line after it, when
-// anything is wrong anywhere; nothing is given out then.
+// anything is wrong anywhere; nothing is given out then. Of an object that stands twice the last
+// one counts.
 StatusOr<std::vector<config::ObjectPtr>> ReadObjects(const std::vector<std::string>& paths,
                                                      const std::string& default_namespace);
 
