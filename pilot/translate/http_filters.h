@@ -4,11 +4,8 @@
 
 #include <google/protobuf/any.pb.h>
 
+#include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 #include "pilot/translate/http_connection.h"
-
-namespace envoy::extensions::filters::network::http_connection_manager::v3 {
-class HttpConnectionManager;
-}
 
 namespace meltemi::pilot {
 

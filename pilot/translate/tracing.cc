@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pilot/translate/tracing.h"
 
-#include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 #include "pilot/translate/canonical.h"
 
 namespace meltemi::pilot {

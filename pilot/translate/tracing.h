@@ -3,11 +3,8 @@
 #pragma once
 
 #include "api/mesh/v1alpha1/config.pb.h"
+#include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 #include "pilot/model/proxy_facts.h"
-
-namespace envoy::extensions::filters::network::http_connection_manager::v3 {
-class HttpConnectionManager;
-}
 
 namespace meltemi::pilot {
 
