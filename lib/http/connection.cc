@@ -25,8 +25,8 @@ Detected DetectProtocol(std::string_view first_bytes) {
   const size_t end = first_bytes.find('\n');
   const std::string_view line = first_bytes.substr(0, end);
   for (const char c : line.substr(0, line.find(' '))) {
-    const bool is_method = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '-' || c == '_' ||
-                           c == '\r';
+    const bool is_method =
+        (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '-' || c == '_' || c == '\r';
     if (!is_method) return Detected::kNotHttp;
   }
   if (end == std::string_view::npos) {

@@ -70,7 +70,7 @@ class ClientConnectionCallbacks {
   virtual void OnConnected() {}         // ready for streams (handshake and ALPN done)
   virtual void OnStreamsAvailable() {}  // can_open() turned true again
   virtual void OnGoAway() {}            // takes no new streams; existing ones go on
-  virtual void OnPingAnswered() {}  // to SendPing
+  virtual void OnPingAnswered() {}      // to SendPing
   // Gone; every stream got OnReset before. Destroy from here at will.
   virtual void OnConnectionClosed(net::CloseReason reason) = 0;
 
