@@ -8,6 +8,7 @@
 #include "lib/base/log.h"
 #include "lib/capture/client.h"
 #include "lib/identity/spiffe_id.h"
+#include "proxy/agent/gateway_sockets.h"
 #include "proxy/agent/names.h"
 #include "proxy/agent/secrets.h"
 #include "proxy/agent/text_file.h"
@@ -20,6 +21,11 @@ constexpr uint16_t kDnsPort = 15053;
 constexpr char kResolvConf[] = "/etc/resolv.conf";
 // Istio's drainDuration: how long connections of a removed listener may go on.
 constexpr Duration kConnectionDrainTime = std::chrono::seconds(45);
+
+// Several proxies of one machine: each has a loopback address of its own.
+bool IsSharedMachine(const WorkloadOptions& options) {
+  return options.ip.starts_with("127.");
+}
 
 std::string IdentityOf(const WorkloadOptions& options) {
   return identity::SpiffeId{options.trust_domain, options.ns, options.service_account}.text();
@@ -69,20 +75,21 @@ Process::Setup Agent::MakeSetup() const {
   setup.node_id = node_.id;
   setup.node_cluster = node_.cluster;
   setup.node_metadata_json = node_.metadata_json;
-  if (options_.is_gateway) return setup;
+  const auto own = net::Address::ParseIp(options_.ip, 0);
+  if (options_.is_gateway) {
+    if (own.ok() && IsSharedMachine(options_)) setup.sockets = NewGatewaySockets(*own);
+    return setup;
+  }
   setup.drain.settle_time = std::min(kSettleTime, options_.process.drain_time);
   setup.drain.keeps_outbound_open = true;
-  if (!options_.capture_path.empty()) {
-    const auto workload = net::Address::ParseIp(options_.ip, 0);
-    if (workload.ok()) setup.sockets = NewCapturedSockets(options_.capture_path, *workload);
-  }
+  if (own.ok() && !options_.capture_path.empty())
+    setup.sockets = NewCapturedSockets(options_.capture_path, *own);
   return setup;
 }
 
 Status Agent::StartStatus() {
-  // On a shared machine the workload's address is a loopback address of its own; anywhere else the
-  // admin endpoint stays off the network.
-  const std::string admin_ip = options_.ip.starts_with("127.") ? options_.ip : "127.0.0.1";
+  // Where the workload's address is on the network, the admin endpoint stays off it.
+  const std::string admin_ip = IsSharedMachine(options_) ? options_.ip : "127.0.0.1";
   MELTEMI_ASSIGN_OR_RETURN(const net::Address admin,
                            net::Address::ParseIp(admin_ip, options_.admin_port));
   MELTEMI_RETURN_IF_ERROR(process_->ListenAdmin(admin));

@@ -8,7 +8,9 @@
 #include "api/nds.pb.h"
 #include "envoy/config/core/v3/base.pb.h"
 #include "lib/identity/certificate.h"
+#include "lib/net/listener_socket.h"
 #include "proxy/agent/file_secrets.h"
+#include "proxy/agent/gateway_sockets.h"
 #include "proxy/agent/names.h"
 #include "proxy/agent/node.h"
 #include "proxy/agent/secrets.h"
@@ -197,6 +199,30 @@ TEST(FileSecret, IsReadWhenWantedAndMissingFilesAreWaitedFor) {
   ASSERT_EQ(sink.given.size(), 1u);
   EXPECT_EQ(sink.given[0].first, "file-root:" + roots);
   EXPECT_EQ(sink.given[0].second, ValidationSecret(sink.given[0].first, "ROOTS"));
+}
+
+Fd ListenOn(const char* ip, uint16_t& port) {
+  auto socket = net::Listen(*net::Address::ParseIp(ip, 0));
+  EXPECT_TRUE(socket.ok()) << socket.status();
+  port = net::BoundAddress(socket->get())->port();
+  return *std::move(socket);
+}
+
+TEST(GatewaySockets, SharePortsWithWorkloadsOnTheirOwnAddresses) {
+  const auto sockets = NewGatewaySockets(*net::Address::ParseIp("127.77.200.1", 0));
+  uint16_t port = 0;
+  const Fd workload = ListenOn("127.77.200.2", port);
+  ListenRequest request;
+  request.listener_name = "gateway";
+  request.address = net::Address::Ipv4(0, port);
+  const auto addresses = sockets->Addresses(request);
+  ASSERT_GE(addresses.size(), 2u);
+  EXPECT_EQ(addresses.front().text(), "127.0.0.1:" + std::to_string(port));
+  EXPECT_EQ(addresses.back().text(), "127.77.200.1:" + std::to_string(port));
+  for (const net::Address& address : addresses)
+    EXPECT_TRUE(sockets->Listen(request, address, 2).ok()) << address.text();
+  request.address = *net::Address::ParseIp("127.0.0.1", port);
+  EXPECT_EQ(sockets->Addresses(request).size(), 1u) << "asked for by name";
 }
 
 TEST(Names, TableIsReadForTheWorkloadsNamespace) {
