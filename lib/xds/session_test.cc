@@ -35,7 +35,9 @@ class Stream {
   Response Next() {
     Response response;
     EXPECT_GT(pending(), 0u) << "no response";
-    if (pending() > 0) EXPECT_TRUE(response.ParseFromString(call_.sent_[read_++]));
+    if (pending() > 0) {
+      EXPECT_TRUE(response.ParseFromString(call_.sent_[read_++]));
+    }
     return response;
   }
   void Ack(const Response& response, const std::string& error = "") {
