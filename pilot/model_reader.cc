@@ -43,15 +43,7 @@ Model::Model(Options options)
       visible_services_(graph_, "services of namespaces",
                         [this](const std::string& ns) { return Share(VisibleServices(ns)); }),
       port_index_(graph_, "service ports of namespaces",
-                  [this](const std::string& ns) {
-                    PortIndex index;
-                    for (const ServicePtr& service : *Services(ns)) {
-                      std::set<uint32_t> numbers;
-                      for (const ServicePort& port : service->ports) numbers.insert(port.number);
-                      for (const uint32_t number : numbers) index[number].push_back(service);
-                    }
-                    return Share(std::move(index));
-                  }),
+                  [this](const std::string& ns) { return Share(ComputePortIndex(ns)); }),
       services_on_port_(graph_, "services on ports",
                         [this](const std::pair<std::string, uint32_t>& key) {
                           const auto index = port_index_.Get(key.first);
@@ -65,66 +57,34 @@ Model::Model(Options options)
       endpoints_(graph_, "service endpoints",
                  [this](const ServicePortKey& key) { return Share(ComputeEndpoints(key)); }),
       identities_(graph_, "service identities",
-                  [this](const ServicePortKey& key) {
-                    std::set<std::string> ids;
-                    for (const Endpoint& endpoint : *endpoints_.Get(key)) {
-                      if (!endpoint.identity.empty()) ids.insert(endpoint.identity);
-                    }
-                    return Share(std::vector<std::string>(ids.begin(), ids.end()));
-                  }),
+                  [this](const ServicePortKey& key) { return Share(ComputeIdentities(key)); }),
       destination_policies_(graph_, "destination policies",
                             [this](const std::pair<std::string, ServiceKey>& key) {
                               return ComputePolicy(key.first, key.second);
                             }),
       routing_(graph_, "routings",
-               [this](const config::ObjectKey& key) -> RoutingPtr {
-                 const VirtualServicePtr view = policies_.virtual_services.Get(key);
-                 if (view == nullptr) return nullptr;
-                 if (!view->has_delegates) return RoutingPtr(view, &view->routing);
-                 return Share(
-                     MergeDelegates(*view, [this](const std::string& ns, const std::string& name) {
-                       return policies_.virtual_services.Get(
-                           {&config::kinds::kVirtualService, ns, name});
-                     }));
-               }),
+               [this](const config::ObjectKey& key) { return ComputeRouting(key); }),
       routings_(graph_, "routings of namespaces",
                 [this](const std::pair<std::string, std::string>& key) {
-                  RoutingList list;
-                  const auto all = policies_.virtual_services_of_gateway.Get(key.second);
-                  for (const VirtualServicePtr& view : VisibleIn(*all, key.first)) {
-                    if (auto routing = routing_.Get(view->routing.origin)) list.push_back(routing);
-                  }
-                  return Share(std::move(list));
+                  return Share(ComputeRoutings(key.first, key.second));
                 }),
       inbound_tls_(graph_, "inbound tls",
                    [this](const std::pair<std::string, Labels>& key) {
-                     const std::string& root = mesh_->root_namespace();
-                     return Share(ResolveInboundTls(*policies_.peer_authentications.Get(root),
-                                                    *policies_.peer_authentications.Get(key.first),
-                                                    key.first == root, key.second));
+                     return Share(ComputeInboundTls(key.first, key.second));
                    }),
       target_ports_(graph_, "target ports",
-                    [this](const ServicePortKey& key) -> std::shared_ptr<const uint32_t> {
-                      const ServicePtr service = services_.services.Get(key.first);
-                      const ServicePort* port =
-                          service == nullptr ? nullptr : service->FindPort(key.second);
-                      if (port == nullptr) return nullptr;
-                      const auto slices = services_.slices.Get({service->ns, service->name});
-                      return Share(TargetPortInSlices(*slices, *port));
-                    }),
-      inbound_ports_(
-          graph_, "inbound ports",
-          [this](const ProxyFacts& proxy) {
-            return Share(FindInboundPorts(*services_.by_namespace.Get(proxy.ns), proxy.labels,
-                                          [this](const Service& service, const ServicePort& port) {
-                                            return NamedPort(service, port);
-                                          }));
-          }),
+                    [this](const ServicePortKey& key) { return Share(ComputeTargetPort(key)); }),
+      inbound_ports_(graph_, "inbound ports",
+                     [this](const ProxyFacts& proxy) { return Share(ComputeInboundPorts(proxy)); }),
       gateway_servers_(graph_, "gateway servers", [this](const ProxyFacts& router) {
         return Share(
             FindGatewayServers(*policies_.gateways.Get(0), router, *InboundPortsOf(router)));
       }) {
-  endpoint_sources_ = {
+  endpoint_sources_ = Sources();
+}
+
+EndpointSources Model::Sources() {
+  return {
       .pod = [this](const std::string& ns,
                     const std::string& name) { return workloads_.pods.Get({ns, name}); },
       .at_address =
@@ -220,6 +180,16 @@ ServiceList Model::VisibleServices(const std::string& ns) {
   return visible;
 }
 
+Model::PortIndex Model::ComputePortIndex(const std::string& ns) {
+  PortIndex index;
+  for (const ServicePtr& service : *Services(ns)) {
+    std::set<uint32_t> numbers;
+    for (const ServicePort& port : service->ports) numbers.insert(port.number);
+    for (const uint32_t number : numbers) index[number].push_back(service);
+  }
+  return index;
+}
+
 std::shared_ptr<const ServiceList> Model::ServicesOnPort(const std::string& ns, uint32_t port) {
   return services_on_port_.Get({ns, port});
 }
@@ -273,6 +243,14 @@ EndpointsPtr Model::Endpoints(const ServiceKey& service, uint32_t port) {
   return endpoints_.Get({service, port});
 }
 
+std::vector<std::string> Model::ComputeIdentities(const ServicePortKey& key) {
+  std::set<std::string> ids;
+  for (const Endpoint& endpoint : *endpoints_.Get(key)) {
+    if (!endpoint.identity.empty()) ids.insert(endpoint.identity);
+  }
+  return {ids.begin(), ids.end()};
+}
+
 std::shared_ptr<const std::vector<std::string>> Model::Identities(const ServiceKey& service,
                                                                   uint32_t port) {
   return identities_.Get({service, port});
@@ -292,9 +270,33 @@ DestinationPolicyPtr Model::Policy(const std::string& ns, const ServiceKey& serv
   return destination_policies_.Get({ns, service});
 }
 
+RoutingPtr Model::ComputeRouting(const config::ObjectKey& key) {
+  const VirtualServicePtr view = policies_.virtual_services.Get(key);
+  if (view == nullptr) return nullptr;
+  if (!view->has_delegates) return RoutingPtr(view, &view->routing);
+  return Share(MergeDelegates(*view, [this](const std::string& ns, const std::string& name) {
+    return policies_.virtual_services.Get({&config::kinds::kVirtualService, ns, name});
+  }));
+}
+
+RoutingList Model::ComputeRoutings(const std::string& ns, const std::string& gateway) {
+  RoutingList list;
+  const auto all = policies_.virtual_services_of_gateway.Get(gateway);
+  for (const VirtualServicePtr& view : VisibleIn(*all, ns)) {
+    if (RoutingPtr routing = routing_.Get(view->routing.origin)) list.push_back(routing);
+  }
+  return list;
+}
+
 std::shared_ptr<const RoutingList> Model::Routings(const std::string& ns,
                                                    const std::string& gateway) {
   return routings_.Get({ns, gateway});
+}
+
+InboundTls Model::ComputeInboundTls(const std::string& ns, const Labels& labels) {
+  const std::string& root = mesh_->root_namespace();
+  return ResolveInboundTls(*policies_.peer_authentications.Get(root),
+                           *policies_.peer_authentications.Get(ns), ns == root, labels);
 }
 
 std::shared_ptr<const InboundTls> Model::TlsOf(const std::string& ns,
@@ -302,9 +304,18 @@ std::shared_ptr<const InboundTls> Model::TlsOf(const std::string& ns,
   return inbound_tls_.Get({ns, labels});
 }
 
-uint32_t Model::NamedPort(const Service& service, const ServicePort& port) {
-  const auto number = target_ports_.Get({service.key(), port.number});
-  return number == nullptr ? 0 : *number;
+uint32_t Model::ComputeTargetPort(const ServicePortKey& key) {
+  const ServicePtr service = services_.services.Get(key.first);
+  const ServicePort* port = service == nullptr ? nullptr : service->FindPort(key.second);
+  if (port == nullptr) return 0;
+  return TargetPortInSlices(*services_.slices.Get({service->ns, service->name}), *port);
+}
+
+InboundPorts Model::ComputeInboundPorts(const ProxyFacts& proxy) {
+  return FindInboundPorts(*services_.by_namespace.Get(proxy.ns), proxy.labels,
+                          [this](const Service& service, const ServicePort& port) {
+                            return *target_ports_.Get({service.key(), port.number});
+                          });
 }
 
 std::shared_ptr<const InboundPorts> Model::InboundPortsOf(const ProxyFacts& proxy) {

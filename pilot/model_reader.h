@@ -63,7 +63,14 @@ class Model final : public Reader {
   ServicePtr Best(const ServiceList& candidates, const std::string& ns) const;
   EndpointList ComputeEndpoints(const ServicePortKey& key);
   DestinationPolicyPtr ComputePolicy(const std::string& ns, const ServiceKey& service);
-  uint32_t NamedPort(const Service& service, const ServicePort& port);
+  PortIndex ComputePortIndex(const std::string& ns);
+  std::vector<std::string> ComputeIdentities(const ServicePortKey& key);
+  RoutingPtr ComputeRouting(const config::ObjectKey& key);
+  RoutingList ComputeRoutings(const std::string& ns, const std::string& gateway);
+  InboundTls ComputeInboundTls(const std::string& ns, const Labels& labels);
+  uint32_t ComputeTargetPort(const ServicePortKey& key);
+  InboundPorts ComputeInboundPorts(const ProxyFacts& proxy);
+  EndpointSources Sources();
 
   const Options options_;
   const std::shared_ptr<const istio::mesh::v1alpha1::MeshConfig> mesh_;
