@@ -53,7 +53,7 @@ class Folder {
  public:
   Folder() {
     std::string name = ::testing::TempDir() + "/cli-XXXXXX";
-    path = ::mkdtemp(name.data());
+    path = std::filesystem::path(::mkdtemp(name.data())).lexically_normal();
   }
   ~Folder() { std::filesystem::remove_all(path); }
   std::string Write(const std::string& name, const std::string& text) const {

@@ -32,8 +32,12 @@ std::vector<Json> Gateway::Objects() const {
        {"spec",
         {{"type", "LoadBalancer"},
          {"selector", Labels()},
-         {"ports", Json::array({Port("status-port", kStatusPort, kStatusPort),
-                                Port("http2", 80, port_), Port("https", 443, tls_port_)})}}},
+         {"ports",
+          Json::array({Port("status-port", kStatusPort, kStatusPort), Port("http2", 80, port_),
+                       Port("https", 443, tls_port_),
+                       // What Istio's gateway has as targets of these two, which many
+                       // Gateways name instead.
+                       Port("http-8080", 8080, port_), Port("https-8443", 8443, tls_port_)})}}},
        {"status", {{"loadBalancer", {{"ingress", Json::array({Json{{"ip", "127.0.0.1"}}})}}}}}}};
 }
 

@@ -15,8 +15,8 @@ class Gateway final {
  public:
   Gateway(uint16_t port, uint16_t tls_port) : port_(port), tls_port_(tls_port) {}
 
-  // Namespace, ServiceAccount and Service. The Service's ports 80 and 443 have the machine's ports
-  // as targets.
+  // Namespace, ServiceAccount and Service. The Service's ports 80 and 8080 have the machine's HTTP
+  // port as target, 443 and 8443 its HTTPS port.
   std::vector<Json> Objects() const;
   PodRequest Pod() const;
 

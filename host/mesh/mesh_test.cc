@@ -228,7 +228,7 @@ TEST_F(MeshTest, ASecondUpAndAPortInUseAreRefusedWithARemedy) {
   const MeshOptions options = Options();
   ASSERT_TRUE(Mesh::UpAt(state_, options).ok());
   const std::string second = MessageOf(Mesh::UpAt(state_, Options()).status());
-  EXPECT_THAT(second, HasSubstr("the mesh test is up already (process "));
+  EXPECT_THAT(second, HasSubstr("the mesh test is running already (process "));
   EXPECT_THAT(second, HasSubstr("\nend it with `meltemi down`"));
 
   const Fd holder(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));

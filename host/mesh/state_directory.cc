@@ -83,11 +83,11 @@ StatusOr<Fd> StateDirectory::Lock() const {
   if (::flock(lock.get(), LOCK_EX | LOCK_NB) == 0) return lock;
   char pid[32] = {};
   if (::pread(lock.get(), pid, sizeof(pid) - 1, 0) < 0) pid[0] = '\0';
-  return absl::AlreadyExistsError(
-      fmt::format("the mesh {} is up already (process {})\nend it with `meltemi down`, or give "
-                  "this one another name with "
-                  "--mesh NAME",
-                  mesh_, std::atoi(pid)));
+  return absl::AlreadyExistsError(fmt::format(
+      "the mesh {} is running already (process {})\nend it with `meltemi down`, or give "
+      "this one another name with "
+      "--mesh NAME",
+      mesh_, std::atoi(pid)));
 }
 
 Status StateDirectory::WritePid(const Fd& lock) const {

@@ -1,6 +1,7 @@
 """Wrong input: one sentence what is wrong, one what to do, exit status 1, nothing half done."""
-import os
+import contextlib
 import socket
+import sqlite3
 
 import pytest
 
@@ -76,12 +77,11 @@ def test_a_second_up_of_the_same_mesh(running):
 
 
 def test_a_state_dir_of_another_layout(mesh):
-    import sqlite3
     mesh.up(BOOKINFO)
     mesh.run("down")
     stores = list((mesh.home / "state").rglob("*.db")) + list((mesh.home / "state").rglob("*.sqlite"))
     assert stores, "down keeps the state directory"
-    with sqlite3.connect(stores[0]) as db:
+    with contextlib.closing(sqlite3.connect(stores[0])) as db, db:
         tables = [r[0] for r in db.execute("select name from sqlite_master where type='table'")]
         meta = next(t for t in tables if "meta" in t or "schema" in t or "layout" in t)
         db.execute(f"update {meta} set value = '0'")

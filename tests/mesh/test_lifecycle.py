@@ -54,11 +54,11 @@ def test_nothing_escapes_the_sandbox(mesh):
 
 def test_a_killed_control_plane_stops_no_traffic_and_comes_back(mesh):
     proxies = sorted(pids(mesh, "meltemi-proxy"))
-    (victim,) = pids(mesh, "meltemid")
+    (victim,) = pids(mesh, "bin/meltemid")
     os.kill(victim, signal.SIGKILL)
     for _ in range(10):
         assert page_is_fine(mesh)
-    wait_until(lambda: pids(mesh, "meltemid") not in ([], [victim]), timeout=30, what="a new meltemid")
+    wait_until(lambda: pids(mesh, "bin/meltemid") not in ([], [victim]), timeout=30, what="a new meltemid")
     mesh_text = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: after-restart}\nspec: {host: details}\n"
     wait_until(lambda: mesh.apply_text(mesh_text), timeout=30, what="apply after the restart")
     assert sorted(pids(mesh, "meltemi-proxy")) == proxies, "proxies reconnect, they do not restart"
@@ -120,7 +120,7 @@ def test_ctrl_c_during_up_cleans_up():
     mesh = Mesh("ctrlc")
     try:
         process = mesh.start("up", BOOKINFO, "--images", ROOT / "samples/images.yaml", "--gateway-port", mesh.gateway_port)
-        wait_until(lambda: pids(mesh, "meltemid"), timeout=30, what="the control plane to start")
+        wait_until(lambda: pids(mesh, "bin/meltemid"), timeout=30, what="the control plane to start")
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
         assert process.returncode != 0
