@@ -19,7 +19,11 @@ namespace {
 namespace v3 = envoy::config::route::v3;
 
 // Routes made of one VirtualService for one server; hosts share them.
-using RoutesPtr = std::shared_ptr<const v3::VirtualHost>;
+struct SharedRoutes {
+  v3::VirtualHost host;
+  int uses = 0;  // virtual hosts that are still to get them
+};
+using RoutesPtr = std::shared_ptr<SharedRoutes>;
 
 // What one host gets, from all servers and VirtualServices together.
 struct HostRoutes {
@@ -57,16 +61,12 @@ class GatewayRoutes final {
     }
     // Hosts that are treated alike are one virtual host, under the first one's name: a
     // VirtualService with a thousand hosts has its routes sent once.
-    std::map<HostRoutes, v3::VirtualHost*> written;
-    for (const auto& [name, routes] : hosts_) {
-      v3::VirtualHost*& host = written[routes];
-      if (host == nullptr) {
-        host = to.add_virtual_hosts();
-        WriteHost(name, routes, *host);
-      } else {
-        host->add_domains(name);
-      }
+    std::map<HostRoutes, std::vector<std::string>> alike;
+    for (const auto& [name, routes] : hosts_) alike[routes].push_back(name);
+    for (const auto& [routes, names] : alike) {
+      for (const RoutesPtr& shared : routes.routes) ++shared->uses;
     }
+    for (const auto& [routes, names] : alike) WriteHost(names, routes, *to.add_virtual_hosts());
     SortVirtualHosts(to);
   }
 
@@ -75,9 +75,9 @@ class GatewayRoutes final {
     const std::vector<std::string> hosts(routing.spec.hosts().begin(), routing.spec.hosts().end());
     const auto common = Intersection(server.HostsFor(routing.origin.ns), hosts);
     if (common.empty()) return;
-    auto routes = std::make_shared<v3::VirtualHost>();
-    AddVirtualServiceRoutes(reader_, scope, routing, *routes);
-    if (routes->routes().empty()) return;
+    auto routes = std::make_shared<SharedRoutes>();
+    AddVirtualServiceRoutes(reader_, scope, routing, routes->host);
+    if (routes->host.routes().empty()) return;
     for (const std::string& host : common) HostOf(host, server).routes.push_back(routes);
   }
 
@@ -88,19 +88,26 @@ class GatewayRoutes final {
     return routes;
   }
 
-  static void WriteHost(const std::string& name, const HostRoutes& from, v3::VirtualHost& to) {
-    to.set_name(fmt::format("{}:{}", name, from.port));
-    to.add_domains(name);
+  static void WriteHost(const std::vector<std::string>& names, const HostRoutes& from,
+                        v3::VirtualHost& to) {
+    to.set_name(fmt::format("{}:{}", names.front(), from.port));
+    for (const std::string& name : names) to.add_domains(name);
     to.set_include_request_attempt_count(true);
     if (from.is_redirected) to.set_require_tls(v3::VirtualHost::ALL);
     // Routes that take everything go last, or those of younger VirtualServices were never reached.
-    for (const bool is_catch_all : {false, true}) {
-      for (const RoutesPtr& routes : from.routes) {
-        for (const v3::Route& route : routes->routes()) {
-          if (IsCatchAll(route) == is_catch_all) *to.add_routes() = route;
+    std::vector<v3::Route> last;
+    for (const RoutesPtr& shared : from.routes) {
+      const bool is_final = --shared->uses == 0;
+      for (v3::Route& route : *shared->host.mutable_routes()) {
+        v3::Route& place = IsCatchAll(route) ? last.emplace_back() : *to.add_routes();
+        if (is_final) {
+          place.Swap(&route);
+        } else {
+          place = route;
         }
       }
     }
+    for (v3::Route& route : last) *to.add_routes() = std::move(route);
   }
 
   Reader& reader_;

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "pilot/translate/host_domains.h"
@@ -57,6 +58,14 @@ void ForEachAddress(Reader& reader, const ProxyFacts& proxy, const Service& serv
   }
 }
 
+// A quick no: with many services on one port, all are asked for each one's listener.
+bool IsElsewhere(const Service& service, const ProxyFacts& proxy, const std::string& address) {
+  if (address == kWildcard) return false;
+  const auto& known = service.addresses;
+  if (!known.empty()) return std::find(known.begin(), known.end(), address) == known.end();
+  return proxy.is_meltemi && !service.auto_address.empty() && service.auto_address != address;
+}
+
 bool IsMixed(const OutboundBind& bind, const ServicePort& port) {
   for (const BoundPort& use : bind.uses) {
     if (IsHttp(use.port->protocol) != IsHttp(port.protocol)) return true;
@@ -94,6 +103,7 @@ OutboundBind FindBind(Reader& reader, const ProxyFacts& proxy, const std::string
                       uint32_t port_number) {
   OutboundBind bind{address, port_number, {}};
   for (const ServicePtr& service : *reader.ServicesOnPort(proxy.ns, port_number)) {
+    if (IsElsewhere(*service, proxy, address)) continue;
     for (const ServicePort& port : service->ports) {
       if (port.number != port_number) continue;
       ForEachAddress(reader, proxy, *service, port,

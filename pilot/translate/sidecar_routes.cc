@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "envoy/config/route/v3/route.pb.h"
@@ -109,11 +110,16 @@ class PortRoutes final {
       unclaimed_.insert(unclaimed_.end(), claimed.begin(), claimed.end());
       return;
     }
-    for (const Service* service : claimed) AddHost(service->host, service, routes, domains);
+    std::vector<std::pair<const std::string*, const Service*>> hosts;
+    for (const Service* service : claimed) hosts.emplace_back(&service->host, service);
     for (const std::string& host : routing.spec.hosts()) {
       const bool is_service = IsWildcard(host) ? index_.is_met(std::string_view(host).substr(1))
                                                : by_host_.contains(host);
-      if (!is_service) AddHost(host, nullptr, routes, domains);
+      if (!is_service) hosts.emplace_back(&host, nullptr);
+    }
+    for (size_t at = 0; at < hosts.size(); ++at) {
+      const bool is_last = at + 1 == hosts.size();
+      AddHost(*hosts[at].first, hosts[at].second, is_last ? std::move(routes) : routes, domains);
     }
   }
 

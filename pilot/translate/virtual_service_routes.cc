@@ -9,7 +9,6 @@
 #include "envoy/config/route/v3/route_components.pb.h"
 #include "pilot/translate/messages.h"
 #include "pilot/translate/names.h"
-#include "pilot/translate/traffic_policy.h"
 #include "pilot/translate/virtual_service_actions.h"
 #include "pilot/translate/virtual_service_headers.h"
 #include "pilot/translate/virtual_service_matches.h"
@@ -24,11 +23,29 @@ namespace v3 = envoy::config::route::v3;
 constexpr std::string_view kUnknownService = "UnknownService";
 constexpr uint32_t kMirrorPercentDefault = 100;
 
-v1::TrafficPolicy PolicyOf(Reader& reader, const std::string& ns, const std::string& cluster) {
-  const auto name = ClusterName::Parse(cluster);
-  if (!name) return {};
-  const auto target = FindTarget(reader, ns, *name);
-  return target ? target->policy : v1::TrafficPolicy();
+bool MayHash(const v1::TrafficPolicy& policy) {
+  if (policy.load_balancer().has_consistent_hash()) return true;
+  for (const auto& port : policy.port_level_settings()) {
+    if (port.load_balancer().has_consistent_hash()) return true;
+  }
+  return false;
+}
+
+// What the destination's rule says requests are told apart by, where it says so.
+void AddHashOf(Reader& reader, const std::string& ns, const ClusterName& cluster,
+               v3::RouteAction& to) {
+  const ServicePtr service = reader.FindService(ns, cluster.host);
+  if (service == nullptr || service->host != cluster.host) return;
+  const DestinationPolicyPtr policy = reader.Policy(ns, service->key());
+  if (policy == nullptr) return;
+  const v1::TrafficPolicy* chosen = &policy->policy;
+  if (!cluster.subset.empty()) {
+    const DestinationPolicy::Subset* subset = policy->Find(cluster.subset);
+    if (subset == nullptr) return;
+    chosen = &subset->policy;
+  }
+  // Laying port settings over the whole copies it, for most rules in vain.
+  if (MayHash(*chosen)) AddHashPolicy(PolicyOfPort(*chosen, cluster.port), to);
 }
 
 // -- mirrors
@@ -180,7 +197,7 @@ class RouteBuilder final {
     if (!authority.empty() && action.host_rewrite_literal().empty()) {
       action.set_host_rewrite_literal(authority);
     }
-    AddHashPolicy(PolicyOf(reader_, scope_.proxy.ns, action.cluster()), action);
+    AddHash(action.cluster(), action);
   }
 
   void SetWeighted(const v1::HTTPRoute& from, v3::RouteAction& to) {
@@ -192,10 +209,15 @@ class RouteBuilder final {
       AddHeaderOperations(destination.headers(), cluster);
       const std::string authority = AuthorityOf(destination.headers());
       if (!authority.empty()) cluster.set_host_rewrite_literal(authority);
-      AddHashPolicy(PolicyOf(reader_, scope_.proxy.ns, cluster.name()), to);
+      AddHash(cluster.name(), to);
     }
     // Without a destination there is nowhere to go: a cluster that is not there answers 503.
     if (!to.has_weighted_clusters()) to.set_cluster(std::string(kUnknownService));
+  }
+
+  void AddHash(const std::string& cluster, v3::RouteAction& to) {
+    const auto name = ClusterName::Parse(cluster);
+    if (name) AddHashOf(reader_, scope_.proxy.ns, *name, to);
   }
 
   std::string ClusterOf(const v1::Destination& destination) {
@@ -259,12 +281,11 @@ void AddDefaultRoute(Reader& reader, const ProxyFacts& proxy, const Service& ser
   route.set_name("default");
   route.mutable_match()->set_prefix("/");
   v3::RouteAction& action = *route.mutable_route();
-  action.set_cluster(ClusterName{false, port, "", service.host}.text());
+  const ClusterName cluster{false, port, "", service.host};
+  action.set_cluster(cluster.text());
   SetTimeout({}, action);
   SetDefaultRetries(*action.mutable_retry_policy());
-  if (const DestinationPolicyPtr policy = reader.Policy(proxy.ns, service.key())) {
-    AddHashPolicy(PolicyOfPort(policy->policy, port), action);
-  }
+  AddHashOf(reader, proxy.ns, cluster, action);
   route.mutable_decorator()->set_operation(fmt::format("{}:{}/*", service.host, port));
 }
 
