@@ -24,9 +24,9 @@ Fd NewSocket(int family) {
   return fd;
 }
 
-Status SystemError(const ListenRequest& request, const char* step) {
+Status SystemError(const ListenRequest& request, const net::Address& address, const char* step) {
   return absl::UnavailableError(fmt::format("listener {}: cannot {} {}: {}", request.listener_name,
-                                            step, request.address.text(), std::strerror(errno)));
+                                            step, address.text(), std::strerror(errno)));
 }
 
 // A Unix path left behind by a process that is gone would refuse the bind.
@@ -38,7 +38,7 @@ void RemoveStaleSocket(const net::Address& address) {
 StatusOr<ListeningSocket> BindOne(const ListenRequest& request, const net::Address& address,
                                   bool is_shared) {
   Fd fd = NewSocket(address.family());
-  if (!fd.valid()) return SystemError(request, "make a socket for");
+  if (!fd.valid()) return SystemError(request, address, "make a socket for");
   const int on = 1;
   if (address.is_ip()) {
     ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -50,12 +50,13 @@ StatusOr<ListeningSocket> BindOne(const ListenRequest& request, const net::Addre
   if (address.family() == AF_INET6 && !address.is_any()) {
     ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
   }
-  if (::bind(fd.get(), address.data(), address.length()) != 0) return SystemError(request, "bind");
-  if (::listen(fd.get(), request.backlog) != 0) return SystemError(request, "listen on");
+  if (::bind(fd.get(), address.data(), address.length()) != 0)
+    return SystemError(request, address, "bind");
+  if (::listen(fd.get(), request.backlog) != 0) return SystemError(request, address, "listen on");
   sockaddr_storage bound{};
   socklen_t length = sizeof bound;
   if (::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&bound), &length) != 0) {
-    return SystemError(request, "ask the address of");
+    return SystemError(request, address, "ask the address of");
   }
   return ListeningSocket{std::move(fd),
                          net::Address::FromSockaddr(reinterpret_cast<sockaddr*>(&bound), length)};
@@ -85,7 +86,7 @@ class HostSockets final : public SocketSource {
     for (size_t i = 0; i < workers; ++i) {
       if (i > 0 && !address.is_ip()) {  // Unix sockets have no SO_REUSEPORT: workers share one
         Fd copy(::fcntl(sockets[0].fd.get(), F_DUPFD_CLOEXEC, 0));
-        if (!copy.valid()) return SystemError(request, "duplicate");
+        if (!copy.valid()) return SystemError(request, address, "duplicate");
         sockets.push_back({std::move(copy), address});
         continue;
       }
