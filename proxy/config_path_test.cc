@@ -119,6 +119,18 @@ TEST(ConfigPath, HandsOverToTheListenerOfTheOriginalDestination) {
   EXPECT_EQ(vip.Read(1), "a");
 }
 
+// Istio's outbound HTTP chains ask for raw_buffer on listeners that have no TLS inspector.
+TEST(ConfigPath, PlainConnectionsAreRawBufferWithoutATlsInspector) {
+  EchoServer echo;
+  ProxyFixture proxy;
+  proxy.Load(Resources(Listener("l", "127.0.0.1", 0, "echo", "",
+                                "      filter_chain_match: {transport_protocol: raw_buffer}\n"),
+                       Cluster("echo", "STATIC", "127.0.0.1", echo.port())));
+  ClientSocket client(proxy.port("l"));
+  client.Send("a");
+  EXPECT_EQ(client.Read(1), "a");
+}
+
 TEST(ConfigPath, OriginalDestinationClusterConnectsWhereTheClientWanted) {
   EchoServer echo;
   ProxyFixture proxy;

@@ -2,6 +2,8 @@
 #include "proxy/config/dump.h"
 
 #include <fmt/format.h>
+#include <google/protobuf/any.pb.h>
+#include <google/protobuf/struct.pb.h>
 #include <google/protobuf/util/json_util.h>
 #include <re2/re2.h>
 
@@ -13,6 +15,12 @@
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "envoy/config/listener/v3/listener.pb.h"
 #include "envoy/config/route/v3/route.pb.h"
+#include "envoy/extensions/access_loggers/file/v3/file.pb.h"
+#include "envoy/extensions/filters/http/grpc_stats/v3/config.pb.h"
+#include "envoy/extensions/filters/http/rbac/v3/rbac.pb.h"
+#include "envoy/extensions/filters/network/rbac/v3/rbac.pb.h"
+#include "envoy/extensions/request_id/uuid/v3/uuid.pb.h"
+#include "envoy/extensions/retry/host/previous_hosts/v3/previous_hosts.pb.h"
 
 namespace meltemi::proxy {
 namespace {
@@ -21,14 +29,74 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::string_view kAdmin = "type.googleapis.com/envoy.admin.v3.";
 
-Json Decode(google::protobuf::Message&& message, const std::string& bytes, std::string_view type) {
+using Message = google::protobuf::Message;
+
+// Messages that appear only inside Any: naming them keeps the linker from leaving them out.
+void KeepAnyTypes() {
+  namespace ext = envoy::extensions;
+  google::protobuf::LinkMessageReflection<ext::access_loggers::file::v3::FileAccessLog>();
+  google::protobuf::LinkMessageReflection<ext::filters::http::grpc_stats::v3::FilterConfig>();
+  google::protobuf::LinkMessageReflection<ext::filters::http::rbac::v3::RBAC>();
+  google::protobuf::LinkMessageReflection<ext::filters::network::rbac::v3::RBAC>();
+  google::protobuf::LinkMessageReflection<ext::request_id::uuid::v3::UuidRequestIdConfig>();
+  google::protobuf::LinkMessageReflection<
+      ext::retry::host::previous_hosts::v3::PreviousHostsPredicate>();
+}
+
+void Replace(Message& message, int depth);
+
+// The JSON printer knows only types that are built in: any other becomes a Struct that says what
+// it was.
+void ReplaceAny(google::protobuf::Any& any, int depth) {
+  const std::string name = any.type_url().substr(any.type_url().rfind('/') + 1);
+  const auto* type =
+      google::protobuf::DescriptorPool::generated_pool()->FindMessageTypeByName(name);
+  const Message* prototype =
+      type == nullptr ? nullptr
+                      : google::protobuf::MessageFactory::generated_factory()->GetPrototype(type);
+  if (prototype != nullptr) {
+    const std::unique_ptr<Message> inner(prototype->New());
+    if (inner->ParseFromString(any.value())) {
+      Replace(*inner, depth + 1);
+      any.set_value(inner->SerializeAsString());
+      return;
+    }
+  }
+  google::protobuf::Struct unknown;
+  (*unknown.mutable_fields())["type_url"].set_string_value(any.type_url());
+  (*unknown.mutable_fields())["bytes"].set_number_value(static_cast<double>(any.value().size()));
+  any.PackFrom(unknown);
+}
+
+void Replace(Message& message, int depth) {
+  constexpr int kDepthMax = 64;  // what the compilers accepted is far shallower
+  if (depth > kDepthMax) return message.Clear();
+  if (auto* any = dynamic_cast<google::protobuf::Any*>(&message)) return ReplaceAny(*any, depth);
+  const google::protobuf::Reflection* reflection = message.GetReflection();
+  std::vector<const google::protobuf::FieldDescriptor*> fields;
+  reflection->ListFields(message, &fields);
+  for (const auto* field : fields) {
+    if (field->cpp_type() != google::protobuf::FieldDescriptor::CPPTYPE_MESSAGE) continue;
+    if (!field->is_repeated()) {
+      Replace(*reflection->MutableMessage(&message, field), depth + 1);
+      continue;
+    }
+    for (int i = 0; i < reflection->FieldSize(message, field); ++i)
+      Replace(*reflection->MutableRepeatedMessage(&message, field, i), depth + 1);
+  }
+}
+
+Json Decode(Message&& message, const std::string& bytes, std::string_view type) {
+  KeepAnyTypes();
   std::string text;
   google::protobuf::util::JsonPrintOptions options;
   options.preserve_proto_field_names = true;
-  const bool is_read = message.ParseFromString(bytes) &&
-                       google::protobuf::util::MessageToJsonString(message, &text, options).ok();
+  const bool is_parsed = message.ParseFromString(bytes);
+  if (is_parsed) Replace(message, 0);
+  const bool is_read =
+      is_parsed && google::protobuf::util::MessageToJsonString(message, &text, options).ok();
   Json json = is_read ? Json::parse(text, nullptr, false) : Json::object();
-  // An extension whose message is not built in cannot be printed; the resource is named at least.
+  // What cannot be printed is named at least.
   if (json.is_discarded()) json = Json::object();
   Json typed = {{"@type", fmt::format("type.googleapis.com/{}", type)}};
   typed.update(json);

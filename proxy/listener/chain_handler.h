@@ -33,7 +33,7 @@ struct AcceptedConnection {
   Direction direction = Direction::kUnspecified;
   bool is_tls = false;             // terminated here
   std::string server_name;         // SNI, seen by tls_inspector or the handshake; "" when none
-  std::string transport_protocol;  // "tls", "raw_buffer" or "" when not detected
+  std::string transport_protocol;  // "tls" or "raw_buffer"
   // First detected application protocol: ALPN of the handshake or the inspector ("h2", "http/1.1",
   // "http/1.0", "h2c", "istio" …); "" when not detected.
   std::string application_protocol;

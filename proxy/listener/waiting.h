@@ -53,7 +53,8 @@ class WorkerListeners::Waiting final : private runtime::FdHandler,
   const net::Address remote_;
   net::Address destination_;
   std::string server_name_;
-  std::string transport_protocol_;
+  // Envoy calls a connection without TLS so, inspected or not.
+  std::string transport_protocol_ = "raw_buffer";
   std::vector<std::string> application_protocols_;
   bool wants_tls_ = false;
   bool wants_http_ = false;
