@@ -139,5 +139,23 @@ TEST_F(GatewayTest, TcpServerListensOnceThereIsARoute) {
   EXPECT_EQ(Listener("0.0.0.0_9000")->filter_chains_size(), 1);
 }
 
+// The proxy would refuse the whole listener if two chains asked for one name.
+TEST_F(GatewayTest, ServerNameOfTwoVirtualServicesIsTheOlders) {
+  mesh_.Apply(Gateway("gw",
+                      "  - {hosts: ['*'], port: {number: 443, name: t, protocol: TLS}, tls: {mode: "
+                      "PASSTHROUGH}}\n") +
+              Bound("a", "a.example.com, b.example.com",
+                    "  tls: [{match: [{sniHosts: [a.example.com, b.example.com]}], route: "
+                    "[{destination: {host: web}}]}]\n") +
+              Bound("b", "b.example.com, c.example.com",
+                    "  tls: [{match: [{sniHosts: [b.example.com, c.example.com]}], route: "
+                    "[{destination: {host: web}}]}]\n"));
+  const auto listener = Listener("0.0.0.0_443");
+  ASSERT_EQ(listener->filter_chains_size(), 2);
+  EXPECT_EQ(listener->filter_chains(0).filter_chain_match().server_names_size(), 2);
+  ASSERT_EQ(listener->filter_chains(1).filter_chain_match().server_names_size(), 1);
+  EXPECT_EQ(listener->filter_chains(1).filter_chain_match().server_names(0), "c.example.com");
+}
+
 }  // namespace
 }  // namespace meltemi::pilot

@@ -191,5 +191,22 @@ TEST(VirtualServiceRoutesTest, GatewaysOfAMatchTakePlaceOfItsSource) {
             1);
 }
 
+// Our proxy has no such extension and would refuse the whole configuration.
+TEST(VirtualServiceRoutesTest, RemoteLocalitiesOnlyForProxiesThatKnowThem) {
+  MeshFixture mesh(
+      kMesh + std::string("  - retries: {attempts: 1, retryRemoteLocalities: true}\n") + kRoute);
+  ProxyFacts proxy = MeshFixture::Sidecar("default");
+  const auto has_priority = [&] {
+    const RouteScope scope{proxy, {"mesh"}, 80, false};
+    v3::VirtualHost host;
+    AddVirtualServiceRoutes(mesh.reader(), scope,
+                            *mesh.reader().Routings("default", "mesh")->front(), host);
+    return host.routes(0).route().retry_policy().has_retry_priority();
+  };
+  EXPECT_TRUE(has_priority());
+  proxy.is_meltemi = true;
+  EXPECT_FALSE(has_priority());
+}
+
 }  // namespace
 }  // namespace meltemi::pilot
