@@ -39,7 +39,6 @@ class OutboundListener final {
     // 0 = no limit: there is no need to go on without what an inspector found out.
     auto& timeout = *listener_->mutable_listener_filters_timeout();
     if (chains_.AddInspectors()) timeout = reader_.Mesh()->protocol_detection_timeout();
-    AddListenerAccessLog(reader_, *listener_);
     return std::move(listener_);
   }
 
