@@ -144,6 +144,8 @@ Run Declare(CLI::App& app) {
   app.add_option("--images", mesh.images_path,
                  "which command stands for an image; images.yaml beside the paths or up to two "
                  "levels above by default");
+  app.add_option("--mesh-config", mesh.mesh_config_path,
+                 "MeshConfig in YAML; access logs and Istio's metrics by default");
   app.add_option("--gateway-port", mesh.gateway_port, "port 80 of the ingress gateway")
       ->capture_default_str();
   app.add_option("--gateway-tls-port", flags->tls_port,

@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 
 #include "host/controllers/addresses.h"
 #include "host/controllers/image_map.h"
@@ -32,6 +33,29 @@ std::vector<std::string> BaseEnvironment() {
   return env;
 }
 
+// What the charts of Istio set beyond its defaults, and access logs, which one machine can afford.
+constexpr const char* kMeshConfig =
+    "accessLogFile: /dev/stdout\n"
+    "defaultProviders:\n"
+    "  metrics: [prometheus]\n";
+
+// The file the control plane is given. Requires: the state directory exists.
+StatusOr<std::string> MeshConfigFile(const StateDirectory& state, const MeshOptions& options) {
+  std::error_code error;
+  if (!options.mesh_config_path.empty()) {
+    const auto path = std::filesystem::absolute(options.mesh_config_path, error);
+    if (std::filesystem::is_regular_file(path, error)) return path.string();
+    return absl::NotFoundError(fmt::format(
+        "there is no mesh config {}\ncheck its name, or leave it out", options.mesh_config_path));
+  }
+  const std::string path = state.path() + "/mesh.yaml";
+  std::ofstream file(path, std::ios::trunc);
+  file << kMeshConfig;
+  file.close();
+  if (!file) return absl::UnavailableError(fmt::format("{} cannot be written\nmake room", path));
+  return path;
+}
+
 StatusOr<Programs> FindPrograms(const StateDirectory& state, const MeshOptions& options) {
   Programs programs;
   programs.directory = options.programs_directory;
@@ -46,6 +70,7 @@ StatusOr<Programs> FindPrograms(const StateDirectory& state, const MeshOptions& 
   programs.concurrency = options.concurrency;
   programs.env = BaseEnvironment();
   MELTEMI_RETURN_IF_ERROR(programs.Check());
+  MELTEMI_ASSIGN_OR_RETURN(programs.mesh_config, MeshConfigFile(state, options));
   MELTEMI_ASSIGN_OR_RETURN(programs.ports, PickPorts());
   MELTEMI_ASSIGN_OR_RETURN(programs.api_socket, state.ApiSocket());
   return programs;

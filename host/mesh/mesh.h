@@ -25,6 +25,8 @@ struct MeshOptions {
   uint16_t gateway_tls_port = 8443;  // for 443
   bool has_gateway = true;
   std::string programs_directory;  // "" = beside the running program
+  // A MeshConfig of the user's; "" = access logs to the proxies' logs, Istio's metrics.
+  std::string mesh_config_path;
   std::string domain = "cluster.local";
   std::string log_level = "info";
   int concurrency = 1;  // workers of each proxy

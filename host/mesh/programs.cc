@@ -51,8 +51,8 @@ StatusOr<ControlPlanePorts> PickPorts() {
 Command Programs::ControlPlane() const {
   return {{directory + "/meltemid", "--state-dir", state, "--api-address", api_address(),
            "--discovery-address", fmt::format("127.0.0.1:{}", ports.discovery),
-           "--monitoring-address", fmt::format("127.0.0.1:{}", ports.monitoring), "--domain",
-           domain, "--mesh", mesh, "--log-level", log_level},
+           "--monitoring-address", fmt::format("127.0.0.1:{}", ports.monitoring), "--mesh-config",
+           mesh_config, "--domain", domain, "--mesh", mesh, "--log-level", log_level},
           env,
           "/"};
 }

@@ -20,8 +20,9 @@ struct ControlPlanePorts {
 };
 
 struct Programs {
-  std::string directory;  // holds meltemid and meltemi-proxy
-  std::string state;      // of the control plane: store, keys, root certificate
+  std::string directory;    // holds meltemid and meltemi-proxy
+  std::string state;        // of the control plane: store, keys, root certificate
+  std::string mesh_config;  // file
   std::string domain = "cluster.local";
   std::string mesh;
   std::string log_level = "info";

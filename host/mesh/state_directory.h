@@ -2,8 +2,8 @@
 // Where a mesh of this user keeps its files, and the lock that says whether it is up. Thread-safe:
 // no state but paths.
 //
-//   <state>/meltemi/<mesh>/  lock  control.sock  supervisor.log  meltemid.log  meltemid/ (store,
-//   keys, api.sock)  pods/<ns>/<pod>/
+//   <state>/meltemi/<mesh>/  lock  control.sock  mesh.yaml  supervisor.log  meltemid.log  meltemid/
+//   (store, keys, api.sock)  pods/<ns>/<pod>/
 #pragma once
 
 #include <string>
