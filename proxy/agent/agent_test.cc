@@ -86,11 +86,15 @@ class AgentTest : public ::testing::Test {
   }
   http::ClientResponse Get(size_t server, const std::string& path,
                            const std::string& method = "GET") {
+    return GetFrom(agent_->pages().address(server), path, method);
+  }
+  http::ClientResponse GetFrom(const net::Address& server, const std::string& path,
+                               const std::string& method = "GET") {
     std::optional<StatusOr<http::ClientResponse>> answer;
     http::ClientRequest request;
     request.method = method;
     request.path = path;
-    auto call = http::Fetch(*loop_, agent_->pages().address(server), std::move(request),
+    auto call = http::Fetch(*loop_, server, std::move(request),
                             [&](StatusOr<http::ClientResponse> response) { answer = response; });
     RunUntil([&] { return answer.has_value(); });
     return answer->ok() ? **answer : http::ClientResponse{};
@@ -256,9 +260,19 @@ TEST_F(AgentTest, PagesShowTheCertificateAndNoKey) {
   Serve(TcpProxy(testing::UnusedPort(), 1), 1);
   StartAgent();
   RunUntilReady();
-  const std::string dump = agent_->process().server().ConfigDump("", "");
+  const net::Address& admin = agent_->process().admin_address();
+  const std::string dump = GetFrom(admin, "/config_dump").body;
   EXPECT_THAT(dump, Not(HasSubstr("PRIVATE KEY")));
   EXPECT_THAT(dump, Not(HasSubstr(FakeControlPlane::kToken)));
+  const auto json = nlohmann::json::parse(dump, nullptr, false);
+  EXPECT_EQ(json["configs"].size(), 6u);
+  EXPECT_EQ(json["configs"][0]["bootstrap"]["node"]["cluster"], "cart-v1.shop");
+  const auto alone =
+      nlohmann::json::parse(GetFrom(admin, "/config_dump?resource=bootstrap").body, nullptr, false);
+  EXPECT_EQ(alone["configs"].size(), 1u);
+  EXPECT_THAT(GetFrom(admin, "/certs").body, HasSubstr(kIdentity));
+  EXPECT_THAT(GetFrom(admin, "/server_info").body, HasSubstr("\"LIVE\""));
+  EXPECT_EQ(GetFrom(admin, "/ready").status, 200);
 }
 
 TEST_F(AgentTest, PlaintextSendsNoToken) {

@@ -159,7 +159,7 @@ int Process::Run() {
 AdminSources Process::Sources() {
   AdminSources sources;
   sources.config_dump = [this](const std::string& resource, const std::string& regex) {
-    return server_->ConfigDump(resource, regex);
+    return ConfigDump(resource, regex);
   };
   sources.clusters_text = [this] { return server_->ClustersText(); };
   sources.clusters_json = [this] { return server_->ClustersJson(); };
@@ -179,9 +179,29 @@ AdminSources Process::Sources() {
   return sources;
 }
 
+// Envoy's dump begins with the bootstrap. Ours has the node alone: static resources stand in the
+// other parts, without their keys.
+std::string Process::ConfigDump(const std::string& resource, const std::string& name_regex) {
+  std::string text = server_->ConfigDump(resource, name_regex);
+  if (!resource.empty() && resource != "bootstrap") return text;
+  const size_t list = text.find('[');
+  if (list == std::string::npos) return text;
+  const bool is_alone = text.find_first_not_of(" \n", list + 1) == text.find(']', list);
+  const Json bootstrap = {{"@type", "type.googleapis.com/envoy.admin.v3.BootstrapConfigDump"},
+                          {"bootstrap", {{"node", NodeJson()}}}};
+  const std::string first = bootstrap.dump(1, ' ', false, Json::error_handler_t::replace);
+  return text.insert(list + 1, first + (is_alone ? "" : ","));
+}
+
+nlohmann::ordered_json Process::NodeJson() const {
+  const Json metadata = Json::parse(setup_.node_metadata_json, nullptr, false);
+  return {{"id", setup_.node_id},
+          {"cluster", setup_.node_cluster},
+          {"metadata", metadata.is_object() ? metadata : Json::object()}};
+}
+
 std::string Process::ServerInfo() const {
   const auto up = std::chrono::duration_cast<std::chrono::seconds>(RealClock().Wall() - started_);
-  const Json metadata = Json::parse(setup_.node_metadata_json, nullptr, false);
   const Json info = {
       {"version", fmt::format("meltemi/{}", MELTEMI_VERSION)},
       {"state", StateText(state())},
@@ -193,10 +213,7 @@ std::string Process::ServerInfo() const {
          setup_.process.concurrency == 0 ? CountProcessors() : setup_.process.concurrency},
         {"drain_time", fmt::format("{}s", setup_.process.drain_time / std::chrono::seconds(1))},
         {"arguments", setup_.process.command_line}}},
-      {"node",
-       {{"id", setup_.node_id},
-        {"cluster", setup_.node_cluster},
-        {"metadata", metadata.is_object() ? metadata : Json::object()}}},
+      {"node", NodeJson()},
   };
   return info.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }

@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 
@@ -36,6 +37,8 @@ class Process final {
   ~Process();
 
   Status ListenAdmin(const net::Address& address);
+  // Requires: ListenAdmin succeeded.
+  const net::Address& admin_address() const { return admin_->address(); }
 
   ProxyServer& server() { return *server_; }
   telemetry::Registry& registry() { return registry_; }
@@ -60,6 +63,8 @@ class Process final {
   Status StartAll();
   void OnSignal(int number);
   AdminSources Sources();
+  std::string ConfigDump(const std::string& resource, const std::string& name_regex);
+  nlohmann::ordered_json NodeJson() const;
   std::string ServerInfo() const;
   void AddOwnMetrics();
 
