@@ -24,14 +24,15 @@
 namespace meltemi::cli {
 namespace {
 
-constexpr uint16_t kTlsPortLast = 9443;
+// How far a port that nobody asked for may be from the usual one.
+constexpr int kPortsTried = 300;
 
 struct Flags {
   std::vector<std::string> paths;
   std::string timeout = "60s";
   bool is_kept = false;
   bool has_no_gateway = false;
-  uint16_t tls_port = 0;  // 0 = not said
+  uint16_t port = 0, tls_port = 0;  // of the gateway; 0 = not said
   host::MeshOptions mesh;
 };
 
@@ -44,16 +45,23 @@ void Say(const std::string& line) {
   std::fflush(stdout);
 }
 
+// What the user said, or the usual port, or the next that is free: a second mesh, or a developer's
+// own server on 8080, is no reason to fail.
+uint16_t PortOr(uint16_t said, uint16_t usual) {
+  if (said != 0) return said;
+  for (int i = 0; i < kPortsTried; ++i)
+    if (host::IsPortFree("0.0.0.0", static_cast<uint16_t>(usual + i)))
+      return static_cast<uint16_t>(usual + i);
+  return usual;
+}
+
 host::MeshOptions OptionsFor(const Globals& globals, const Flags& flags, const Signals& signals) {
   host::MeshOptions options = flags.mesh;
   options.name = globals.mesh;
   options.has_gateway = !flags.has_no_gateway;
   if (options.images_path.empty()) options.images_path = FindImages(flags.paths);
-  // Nobody asked for this one: a second mesh takes the next.
-  if (flags.tls_port != 0) options.gateway_tls_port = flags.tls_port;
-  while (flags.tls_port == 0 && !host::IsPortFree("0.0.0.0", options.gateway_tls_port) &&
-         options.gateway_tls_port < kTlsPortLast)
-    ++options.gateway_tls_port;
+  options.gateway_port = PortOr(flags.port, options.gateway_port);
+  options.gateway_tls_port = PortOr(flags.tls_port, options.gateway_tls_port);
   options.interrupt_fd = signals.fd();
   options.open_objects = host::KubeObjects::Open;
   options.request_token = [](const std::string& api, const std::string& ns,
@@ -146,8 +154,8 @@ Run Declare(CLI::App& app) {
                  "levels above by default");
   app.add_option("--mesh-config", mesh.mesh_config_path,
                  "MeshConfig in YAML; access logs and Istio's metrics by default");
-  app.add_option("--gateway-port", mesh.gateway_port, "port 80 of the ingress gateway")
-      ->capture_default_str();
+  app.add_option("--gateway-port", flags->port,
+                 "port 80 of the ingress gateway; 8080, or the next that is free");
   app.add_option("--gateway-tls-port", flags->tls_port,
                  "port 443 of the ingress gateway; 8443, or the next that is free");
   app.add_flag("--no-gateway", flags->has_no_gateway, "without an ingress gateway");
