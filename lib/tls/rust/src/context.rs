@@ -37,6 +37,8 @@ pub struct Settings {
 
 pub struct ServerContext {
     pub config: Arc<ServerConfig>,
+    /// The same without ALPN, for clients that offer protocols of which we have none.
+    pub config_without_alpn: Option<Arc<ServerConfig>>,
 }
 
 pub struct ClientContext {
@@ -157,7 +159,12 @@ impl Settings {
         if options.tickets > 0 {
             config.ticketer = aws_lc_rs::Ticketer::new().map_err(|error| error.to_string())?;
         }
-        Ok(ServerContext { config: Arc::new(config) })
+        let config_without_alpn = (!config.alpn_protocols.is_empty()).then(|| {
+            let mut other = config.clone();
+            other.alpn_protocols.clear();
+            Arc::new(other)
+        });
+        Ok(ServerContext { config: Arc::new(config), config_without_alpn })
     }
 
     fn client(&mut self, options: &ClientOptions) -> Result<ClientContext, String> {

@@ -4,9 +4,10 @@
 
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::server::UnbufferedServerConnection;
+use rustls::server::{Acceptor, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
-use rustls::{CommonState, Error, HandshakeKind, ProtocolVersion};
+use rustls::{CommonState, Error, HandshakeKind, ProtocolVersion, ServerConfig};
+use std::sync::Arc;
 
 use crate::context::{take_server_name, ClientContext, ServerContext};
 use crate::{certificate, verifier, Slice, Space};
@@ -16,8 +17,18 @@ enum Side {
     Server(Box<UnbufferedServerConnection>),
 }
 
+struct ServerChoice {
+    strict: Arc<ServerConfig>,
+    lenient: Arc<ServerConfig>,
+}
+
+/// A hello that is longer is given to the connection as it comes.
+const HELLO_BYTES_MAX: usize = 16 * 1024;
+
 pub struct Session {
     side: Side,
+    /// A server's until the client has said which protocols it offers: the context.
+    hello: Option<ServerChoice>,
     failure: String,
     server_name: String,
     identity: certificate::Identity,
@@ -142,9 +153,10 @@ macro_rules! run {
 }
 
 impl Session {
-    fn new(side: Side) -> *mut Session {
+    fn new(side: Side, hello: Option<ServerChoice>) -> *mut Session {
         Box::into_raw(Box::new(Session {
             side,
+            hello,
             failure: String::new(),
             server_name: String::new(),
             identity: certificate::Identity::default(),
@@ -159,8 +171,50 @@ impl Session {
         }
     }
 
+    /// A client none of whose protocols we have goes on without one, as with BoringSSL and OpenSSL
+    /// servers, whose callbacks choose nothing then; RFC 7301 §3.2 and rustls would end the
+    /// connection. Envoy relies on it: without Istio's ALPN filter it offers "istio" to HTTP ports.
+    /// False while the hello is incomplete.
+    fn choose_config(&mut self, input: &[u8]) -> bool {
+        let (Some(choice), Side::Server(connection)) = (&self.hello, &mut self.side) else {
+            return true;
+        };
+        let mut acceptor = Acceptor::default();
+        let mut rest = input;
+        let has_common = loop {
+            if !matches!(acceptor.read_tls(&mut rest), Ok(size) if size > 0) {
+                if input.len() < HELLO_BYTES_MAX {
+                    return false;
+                }
+                break true;
+            }
+            match acceptor.accept() {
+                Ok(None) => {}
+                Err(_) => break true, // the connection itself says what is wrong
+                Ok(Some(accepted)) => {
+                    let offers = accepted.client_hello().alpn().map(|names| {
+                        names.map(|name| name.to_vec()).collect::<Vec<_>>()
+                    });
+                    break offers.map_or(true, |names| {
+                        names.is_empty() || names.iter().any(|name| choice.strict.alpn_protocols.contains(name))
+                    });
+                }
+            }
+        };
+        if !has_common {
+            if let Ok(other) = UnbufferedServerConnection::new(choice.lenient.clone()) {
+                **connection = other;
+            }
+        }
+        self.hello = None;
+        true
+    }
+
     fn run(&mut self, exchange: &mut Exchange, buffers: &mut Buffers) {
         exchange.status = HANDSHAKING;
+        if !self.choose_config(buffers.input) {
+            return;
+        }
         let is_first_byte_text = buffers.input.first().is_some_and(|byte| byte.is_ascii_uppercase());
         let is_new = self.common().is_handshaking();
         let result = match &mut self.side {
@@ -225,10 +279,14 @@ fn explain(error: &Error, is_first_byte_text: bool) -> String {
 
 #[no_mangle]
 pub extern "C" fn meltemi_tls_server_session_new(context: &ServerContext) -> *mut Session {
-    match UnbufferedServerConnection::new(context.config.clone()) {
-        Ok(connection) => Session::new(Side::Server(Box::new(connection))),
-        Err(_) => std::ptr::null_mut(),
-    }
+    let Ok(connection) = UnbufferedServerConnection::new(context.config.clone()) else {
+        return std::ptr::null_mut();
+    };
+    let hello = context.config_without_alpn.as_ref().map(|lenient| ServerChoice {
+        strict: context.config.clone(),
+        lenient: lenient.clone(),
+    });
+    Session::new(Side::Server(Box::new(connection)), hello)
 }
 
 /// `alpn`: `alpn_count` protocols that override the context's; none keeps those. Null when the
@@ -261,7 +319,7 @@ pub unsafe extern "C" fn meltemi_tls_client_session_new(
         UnbufferedClientConnection::new_with_alpn(config, name, protocols)
     };
     match connection {
-        Ok(connection) => Session::new(Side::Client(Box::new(connection))),
+        Ok(connection) => Session::new(Side::Client(Box::new(connection)), None),
         Err(_) => std::ptr::null_mut(),
     }
 }
