@@ -74,7 +74,7 @@ class Gateway:
         self.mesh, self.port, self.admin = mesh, free_port(), free_port()
         mesh.apply_text(GATEWAY.format(port=self.port))
         plane = mesh.status()["controlPlane"]
-        root, = mesh.home.rglob("root-cert.pem")
+        root, = mesh.home.rglob("meltemid/root-cert.pem")
         status, answer = Api(plane["api"].removeprefix("unix:")).call(
             "POST", "/api/v1/namespaces/default/serviceaccounts/envoy-gateway/token",
             {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"audiences": ["istio-ca"], "expirationSeconds": 3600}})
