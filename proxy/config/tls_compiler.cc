@@ -27,6 +27,7 @@ StatusOr<std::string> ReadFile(const std::string& path) {
         fmt::format("{} is larger than {} bytes", path, kPemBytesMax));
   }
   text.resize(static_cast<size_t>(file.gcount()));
+  text.shrink_to_fit();  // it is kept, and most of the buffer is air
   return text;
 }
 
