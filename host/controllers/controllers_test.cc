@@ -103,6 +103,18 @@ TEST_F(PlanTest, CommandReplacesTheEntryPoint) {
   EXPECT_EQ(plan->service_account, "default");
 }
 
+TEST_F(PlanTest, WithoutAReadinessProbeTheFirstTcpPortIsAwaitedOnce) {
+  const auto plan = Plan(
+      R"j({"spec": {"containers": [{"image": "sleep", "ports": [{"containerPort": 53, "protocol": "UDP"}, {"containerPort": 8080}]}]}})j");
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  EXPECT_EQ(plan->readiness.kind, ProbeKind::kTcp);
+  EXPECT_EQ(plan->readiness.port, 8080);
+  EXPECT_TRUE(plan->readiness.is_once);
+  const auto without = Plan(R"j({"spec": {"containers": [{"image": "sleep"}]}})j");
+  ASSERT_TRUE(without.ok()) << without.status();
+  EXPECT_EQ(without->readiness.kind, ProbeKind::kNone);
+}
+
 TEST_F(PlanTest, ProbesAreRead) {
   const auto plan = Plan(
       R"j({"spec": {"containers": [{"image": "sleep", "ports": [{"name": "web", "containerPort": 8080}],

@@ -98,6 +98,23 @@ StatusOr<uint16_t> ProbePort(const Json& port, const Json& container) {
   return Refuse("a probe has no valid port", "name a number, or a port of the container");
 }
 
+// Of an app without a readiness probe: its first TCP port must open. Kubernetes would call it
+// ready at once, and its first callers would meet a closed port.
+Probe AwaitFirstPort(const Json& container) {
+  constexpr Duration kWaitMax = std::chrono::seconds(10);
+  Probe probe;
+  for (const Json& port : ArrayAt(container, "ports")) {
+    const int64_t number = NumberAt(port, "containerPort");
+    if (StringAt(port, "protocol", "TCP") != "TCP" || number < 1 || number > 65535) continue;
+    probe.kind = ProbeKind::kTcp;
+    probe.port = static_cast<uint16_t>(number);
+    probe.failure_threshold = static_cast<int>(kWaitMax / kEagerPeriod);
+    probe.is_once = true;
+    break;
+  }
+  return probe;
+}
+
 StatusOr<Probe> ReadProbe(const Json& spec, const Json& container) {
   Probe probe;
   if (!spec.is_object()) return probe;
@@ -210,6 +227,7 @@ StatusOr<PodPlan> PlanPod(const Json& pod_template, const PodIdentity& pod, cons
         std::pair{"livenessProbe", &plan.liveness}}) {
     MELTEMI_ASSIGN_OR_RETURN(*probe, ReadProbe(At(*container, field), *container));
   }
+  if (plan.readiness.kind == ProbeKind::kNone) plan.readiness = AwaitFirstPort(*container);
   plan.stop_max = std::chrono::seconds(std::clamp<int64_t>(
       NumberAt(pod_template, "spec/terminationGracePeriodSeconds", 30), 0, 3600));
   return plan;

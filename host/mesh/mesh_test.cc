@@ -139,7 +139,9 @@ class MeshTest : public ::testing::Test {
       status_ = GetStatus();
       size_t ready = 0;
       for (const Json& workload : ArrayAt(status_, "workloads"))
-        if (BoolAt(workload, "ready")) ++ready;
+        if (BoolAt(workload, "ready") &&
+            (BoolAt(workload, "gateway") || NumberAt(workload, "appPid") > 0))
+          ++ready;
       return ready == count;
     });
   }

@@ -62,9 +62,9 @@ Json WorkloadJson(const std::string& key, const PodRequest& request, const Workl
           {"message", state.message},
           {"started", Rfc3339(state.started)},
           {"restarts", state.app_restarts},
-          {"appPid", workload.app_pid()},
-          {"proxyPid", workload.proxy_pid()},
-          {"sandboxPid", workload.sandbox_pid()},
+          {"appPid", std::max(workload.app_pid(), 0)},
+          {"proxyPid", std::max(workload.proxy_pid(), 0)},
+          {"sandboxPid", std::max(workload.sandbox_pid(), 0)},
           {"proxyLog", workload.proxy_log()},
           {"appLog", request.is_gateway ? "" : workload.app_log()}};
 }

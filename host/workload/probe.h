@@ -30,9 +30,13 @@ struct Probe {
   // are and not seconds later. For readiness only: eager liveness would kill apps that start
   // slowly.
   bool is_eager = false;
+  // Ends with its first verdict, which counts as passed either way: an app that names a port but no
+  // readiness probe gets as long as the threshold says to open it, and is ready then as in
+  // Kubernetes.
+  bool is_once = false;
 };
 
-inline constexpr Duration kEagerPeriod = std::chrono::milliseconds(100);
+inline constexpr Duration kEagerPeriod = std::chrono::milliseconds(50);
 
 // Runs attempts, counts thresholds, tells changes. Starts in the state "not yet known".
 class Prober final {

@@ -321,8 +321,11 @@ void Workload::AfterStartup() {
         loop_, eager,
         [this](auto done) { Attempt(spec_.readiness, &readiness_check_, std::move(done)); },
         [this](bool is_passing, const std::string& why) {
-          is_probe_passing_ = is_passing;
-          state_.message = is_passing ? "" : fmt::format("its readiness probe fails: {}", why);
+          const bool is_once = spec_.readiness.is_once;
+          is_probe_passing_ = is_passing || is_once;
+          state_.message =
+              is_probe_passing_ ? "" : fmt::format("its readiness probe fails: {}", why);
+          if (is_once) readiness_.reset();
           Update();
         });
   }

@@ -190,6 +190,37 @@ TEST_F(WorkloadTest, ReadinessFollowsTheAppsProbe) {
   EXPECT_EQ(seen_.app_restarts, 0);
 }
 
+TEST_F(WorkloadTest, AppWithoutAProbeIsReadyOnceItsPortOpensAndStaysSo) {
+  OpenGate();
+  WorkloadSpec spec = Spec("while ! test -e " + folder_ +
+                           "/open; do sleep 0.01; done; echo opening; timeout 0.3 python3 -m "
+                           "http.server 8000; echo closed; exec sleep 1000");
+  spec.readiness = {.kind = ProbeKind::kTcp,
+                    .port = 8000,
+                    .period = std::chrono::milliseconds(10),
+                    .failure_threshold = 100'000,
+                    .is_once = true};
+  Start(std::move(spec));
+  ASSERT_TRUE(Until([&] { return seen_.is_app_running; }));
+  EXPECT_FALSE(seen_.is_ready);
+  std::ofstream(folder_ + "/open") << "now";
+  ASSERT_TRUE(Until([&] { return seen_.is_ready; }));
+  ASSERT_TRUE(Said("closed"));
+  EXPECT_TRUE(seen_.is_ready);
+}
+
+TEST_F(WorkloadTest, AppWithoutAProbeThatNeverOpensItsPortIsReadyInTheEnd) {
+  OpenGate();
+  WorkloadSpec spec = Spec("exec sleep 1000");
+  spec.readiness = {.kind = ProbeKind::kTcp,
+                    .port = 8000,
+                    .period = std::chrono::milliseconds(5),
+                    .failure_threshold = 3,
+                    .is_once = true};
+  Start(std::move(spec));
+  EXPECT_TRUE(Until([&] { return seen_.is_ready; }));
+}
+
 TEST_F(WorkloadTest, AppThatFailsItsLivenessProbeIsStartedAgain) {
   OpenGate();
   WorkloadSpec spec = Spec("touch " + folder_ + "/alive; echo run; exec sleep 1000");
