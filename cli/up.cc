@@ -40,23 +40,26 @@ Status Late(const Json& status, const std::set<std::string>& waiting) {
   return absl::DeadlineExceededError(text);
 }
 
-// Those of `deployments` that are not ready yet; an error when one cannot be run at all.
-StatusOr<std::set<std::string>> StillWaiting(const Json& status,
-                                             const std::set<std::string>& deployments) {
+// Those of `deployments` that are not ready yet.
+std::set<std::string> StillWaiting(const Json& status, const std::set<std::string>& deployments) {
   std::set<std::string> waiting = deployments;
   for (const Json& count : ArrayAt(status, "deployments"))
     if (NumberAt(count, "ready") >= NumberAt(count, "wanted"))
       waiting.erase(StringAt(count, "name"));
-  for (const Json& problem : ArrayAt(status, "problems")) {
+  return waiting;
+}
+
+}  // namespace
+
+Status CheckDeployments(const Json& mesh_status, const std::set<std::string>& deployments) {
+  for (const Json& problem : ArrayAt(mesh_status, "problems")) {
     const std::string object = StringAt(problem, "object");
     if (deployments.contains(object.substr(object.find(' ') + 1)))
       return absl::FailedPreconditionError(fmt::format(
           "{}: {}\n{}", object, StringAt(problem, "what"), StringAt(problem, "remedy")));
   }
-  return waiting;
+  return absl::OkStatus();
 }
-
-}  // namespace
 
 std::set<std::string> DeploymentsOf(const std::vector<config::ObjectPtr>& objects) {
   std::set<std::string> deployments;
@@ -88,8 +91,8 @@ Status AwaitDeployments(RunningMesh& mesh, const std::set<std::string>& deployme
                         MonotonicTime deadline, Signals& signals) {
   for (;;) {
     MELTEMI_RETURN_IF_ERROR(mesh.Refresh());
-    MELTEMI_ASSIGN_OR_RETURN(const std::set<std::string> waiting,
-                             StillWaiting(mesh.status(), deployments));
+    MELTEMI_RETURN_IF_ERROR(CheckDeployments(mesh.status(), deployments));
+    const std::set<std::string> waiting = StillWaiting(mesh.status(), deployments);
     if (waiting.empty()) return absl::OkStatus();
     if (RealClock().Monotonic() >= deadline) return Late(mesh.status(), waiting);
     if (signals.Next(kPoll) != 0) return absl::CancelledError("interrupted");

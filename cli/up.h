@@ -21,6 +21,9 @@ std::set<std::string> DeploymentsOf(const std::vector<config::ObjectPtr>& object
 Status JudgeDeployments(const std::vector<config::ObjectPtr>& objects,
                         const std::string& images_path);
 
+// FailedPrecondition when the host says that it cannot run one of `deployments`.
+Status CheckDeployments(const Json& mesh_status, const std::set<std::string>& deployments);
+
 // Until all have their Pods ready. FailedPrecondition when one cannot be run, DeadlineExceeded with
 // why each is not ready, Cancelled when a signal came.
 Status AwaitDeployments(RunningMesh& mesh, const std::set<std::string>& deployments,

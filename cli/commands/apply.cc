@@ -10,6 +10,7 @@
 #include "cli/live.h"
 #include "cli/manifests.h"
 #include "cli/running_mesh.h"
+#include "cli/up.h"
 
 namespace meltemi::cli {
 namespace {
@@ -33,7 +34,12 @@ int RunApply(const Globals& globals, const Flags& flags) {
   });
   if (!answer.ok()) return Fail(WithPlaces(answer.status(), *objects));
   PrintActions(*answer);
-  return flags.no_wait ? kExitOk : ReportLive(*mesh, *timeout, began);
+  if (flags.no_wait) return kExitOk;
+  const int live = ReportLive(*mesh, *timeout, began);
+  // Whether this machine can run a Deployment is known once the host has tried.
+  if (!mesh->Refresh().ok()) return live;
+  const Status runs = CheckDeployments(mesh->status(), DeploymentsOf(*objects));
+  return runs.ok() ? live : Fail(runs);
 }
 
 Run Declare(CLI::App& app) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // meltemi exec WORKLOAD -- COMMAND: with our stdin, stdout and stderr, inside the workload's
 // sandbox.
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -31,6 +32,9 @@ StatusOr<int> AwaitExit(host::ControlClient& client, Signals& signals) {
     }
     if (!ready.first) continue;
     MELTEMI_ASSIGN_OR_RETURN(const host::Json ended, client.Next(kStartMax));
+    if (const std::string why = host::StringAt(ended, "refused"); !why.empty())
+      (void)Fail(fmt::format("the command cannot be started: {}", why),
+                 "it is looked for in the PATH of the workload's app");
     const int64_t signal = host::NumberAt(ended, "signal");
     return static_cast<int>(signal != 0 ? 128 + signal : host::NumberAt(ended, "exit"));
   }

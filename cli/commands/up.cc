@@ -8,7 +8,10 @@
 
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
+#include <fstream>
 #include <memory>
+#include <set>
 
 #include "cli/command.h"
 #include "cli/live.h"
@@ -20,6 +23,7 @@
 #include "host/controllers/json.h"
 #include "host/controllers/kube_objects.h"
 #include "host/mesh/mesh.h"
+#include "host/mesh/state_directory.h"
 
 namespace meltemi::cli {
 namespace {
@@ -55,11 +59,31 @@ uint16_t PortOr(uint16_t said, uint16_t usual) {
   return usual;
 }
 
+// Where a mesh remembers its image map, for --keep.
+std::string KeptImagesFile(const std::string& mesh) {
+  const auto state = host::StateDirectory::Of(mesh);
+  return state.ok() ? state->path() + "/images-path" : "";
+}
+
+std::string KeptImages(const std::string& mesh) {
+  std::ifstream file(KeptImagesFile(mesh));
+  std::string path;
+  std::getline(file, path);
+  return path;
+}
+
+void KeepImages(const std::string& mesh, const std::string& path) {
+  std::error_code error;
+  std::ofstream(KeptImagesFile(mesh), std::ios::trunc)
+      << (path.empty() ? "" : std::filesystem::absolute(path, error).string());
+}
+
 host::MeshOptions OptionsFor(const Globals& globals, const Flags& flags, const Signals& signals) {
   host::MeshOptions options = flags.mesh;
   options.name = globals.mesh;
   options.has_gateway = !flags.has_no_gateway;
   if (options.images_path.empty()) options.images_path = FindImages(flags.paths);
+  if (options.images_path.empty() && flags.is_kept) options.images_path = KeptImages(globals.mesh);
   options.gateway_port = PortOr(flags.port, options.gateway_port);
   options.gateway_tls_port = PortOr(flags.tls_port, options.gateway_tls_port);
   options.interrupt_fd = signals.fd();
@@ -84,13 +108,28 @@ Status ApplyObjects(RunningMesh& mesh, const std::vector<config::ObjectPtr>& obj
   return WithPlaces(answer.status(), objects);
 }
 
+// All there are: --keep brings more than the paths do.
+StatusOr<std::set<std::string>> StoredDeployments(RunningMesh& mesh, const Signals& signals) {
+  MELTEMI_ASSIGN_OR_RETURN(const Json list, mesh.Call(
+                                                [&](kube::Client& api, kube::Client::Answer done) {
+                                                  return api.List(config::kinds::kDeployment, "",
+                                                                  std::move(done));
+                                                },
+                                                &signals));
+  std::set<std::string> deployments;
+  for (const Json& item : host::ArrayAt(list, "items"))
+    if (host::NumberAt(item, "spec/replicas", 1) > 0) deployments.insert(host::KeyOf(item));
+  return deployments;
+}
+
 // What is done once the mesh runs. An error that the user must mend ends the mesh; the caller does
 // that.
 Status Fill(RunningMesh& mesh, const std::vector<config::ObjectPtr>& objects, Duration wait_max,
-            Signals& signals) {
+            Signals& signals, std::set<std::string>* deployments) {
   MELTEMI_RETURN_IF_ERROR(ApplyObjects(mesh, objects, signals));
+  MELTEMI_ASSIGN_OR_RETURN(*deployments, StoredDeployments(mesh, signals));
   const MonotonicTime deadline = RealClock().Monotonic() + wait_max;
-  MELTEMI_RETURN_IF_ERROR(AwaitDeployments(mesh, DeploymentsOf(objects), deadline, signals));
+  MELTEMI_RETURN_IF_ERROR(AwaitDeployments(mesh, *deployments, deadline, signals));
   const auto live = AwaitLive(mesh, std::chrono::seconds(10), &signals);
   if (!live.ok()) return live.status();
   for (const std::string& one : live->rejected) fmt::print(stderr, "warning: {}\n", one);
@@ -131,15 +170,16 @@ int RunUp(const Globals& globals, const Flags& flags) {
                   options.has_gateway ? " and gateway" : "", HumanDuration(SecondsSince(began))));
   auto mesh = RunningMesh::Find(globals);
   if (!mesh.ok()) return TakeDown(globals, mesh.status());
-  const Status filled = Fill(*mesh, *objects, *timeout, *signals);
+  KeepImages(globals.mesh, options.images_path);
+  std::set<std::string> deployments;
+  const Status filled = Fill(*mesh, *objects, *timeout, *signals, &deployments);
   if (absl::IsDeadlineExceeded(filled)) {
     (void)Fail(filled);
     return kExitTimedOut;
   }
   if (!filled.ok()) return TakeDown(globals, filled);
   Say(fmt::format("{} objects applied, {} Deployments ready and live on every proxy after {}",
-                  objects->size(), DeploymentsOf(*objects).size(),
-                  HumanDuration(SecondsSince(began))));
+                  objects->size(), deployments.size(), HumanDuration(SecondsSince(began))));
   PrintNext(*mesh);
   return kExitOk;
 }

@@ -180,6 +180,9 @@ StatusOr<Json> Mesh::UpAt(const StateDirectory& state, const MeshOptions& option
   MELTEMI_RETURN_IF_ERROR(CheckGatewayPorts(options));
   MELTEMI_ASSIGN_OR_RETURN(const Programs programs, FindPrograms(state, options));
   state.RemoveLeftovers();
+  // Logs of Pods that ended with an earlier run would pile up: their names never come again.
+  std::error_code ignored;
+  std::filesystem::remove_all(state.pods(), ignored);
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0)
     return absl::InternalError(fmt::format("making a pipe: {}", std::strerror(errno)));

@@ -214,6 +214,14 @@ TEST_F(MeshTest, SignalsReachACommandAndItsUserGoing) {
   ASSERT_TRUE(client->Send({{"do", "signal"}, {"number", SIGINT}}).ok());
   EXPECT_EQ(NumberAt(*client->Next(kPatience), "signal"), SIGINT);
 
+  auto missing = Client();
+  const Json unknown = {{"do", "exec"}, {"workload", "web"}, {"argv", {"/no/such/program"}}};
+  ASSERT_TRUE(missing->Call(unknown, stdio, kPatience).ok());
+  const auto refused = missing->Next(kPatience);
+  ASSERT_TRUE(refused.ok()) << refused.status();
+  EXPECT_EQ(NumberAt(*refused, "exit"), 127);
+  EXPECT_EQ(StringAt(*refused, "refused"), "No such file or directory");
+
   int ends[2];
   ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
   const Fd read_end(ends[0]);

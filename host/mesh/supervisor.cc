@@ -285,7 +285,9 @@ void Supervisor::HandleExec(const Connection& from, const Json& request,
         const auto connection = weak.lock();
         if (connection == nullptr) return;
         connection->OnClose(nullptr);
-        connection->Send({{"exit", ending.code}, {"signal", ending.signal}});
+        Json ended = {{"exit", ending.code}, {"signal", ending.signal}};
+        if (ending.error != 0) ended["refused"] = std::strerror(ending.error);
+        connection->Send(ended);
       },
       &id);
   if (!started.ok()) return from->Send(ErrorJson(started));

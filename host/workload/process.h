@@ -19,6 +19,7 @@ namespace meltemi::host {
 struct Ending {
   int code = 0;
   int signal = 0;
+  int error = 0;             // errno when it could not be started
   std::string text() const;  // "exit status 1", "signal 9 (Killed)"
 };
 

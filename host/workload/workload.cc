@@ -222,6 +222,7 @@ void Workload::OnSandboxEvent() {
       }
       id = refused->id;
       ending.code = 127;
+      ending.error = refused->error;
     } else if (const auto* exited = std::get_if<Exited>(&*event)) {
       id = exited->id;
       ending = {exited->code, exited->signal};
