@@ -31,7 +31,9 @@ def page_is_fine(mesh):
 
 
 def workload(mesh, prefix):
-    return next(w for w in mesh.status()["workloads"] if w["name"].startswith(prefix))
+    found = [w for w in mesh.status()["workloads"] if w["name"].startswith(prefix)]
+    assert found, f"no workload {prefix}"
+    return found[0]
 
 
 def test_exec_passes_output_input_and_exit_code(mesh):
