@@ -79,6 +79,12 @@ StatusOr<Bootstrap> ParseBootstrap(std::string_view text) {
   if (!parsed.ok()) {
     return absl::InvalidArgumentError(fmt::format("not a bootstrap: {}", parsed.ToString()));
   }
+  if (from.has_dynamic_resources()) {
+    return absl::UnimplementedError(
+        "dynamic_resources: a bootstrap file brings static resources only in this version\n"
+        "use static_resources, or `meltemi-proxy sidecar|router --discovery IP:PORT`, which make "
+        "a bootstrap of their own");
+  }
   Bootstrap to;
   MELTEMI_RETURN_IF_ERROR(ReadNode(from, to));
   if (from.admin().has_address()) {

@@ -138,7 +138,9 @@ def test_validation_and_bad_bootstraps(tmp_path, origin):
     unknown.write_text(yaml.safe_dump(config))
     broken = tmp_path / "broken.yaml"
     broken.write_text("admin: {address\n")
-    for words, expected in [(("-c", unknown), "a.b.Unheard"), (("-c", broken), "broken.yaml"), (("-c", tmp_path / "none.yaml"), "none.yaml"), ((), "-c")]:
+    dynamic = tmp_path / "dynamic.yaml"
+    dynamic.write_text(yaml.safe_dump(bootstrap(free_port(), free_port(), origin) | {"dynamic_resources": {"lds_config": {"ads": {}}}}))
+    for words, expected in [(("-c", dynamic), "dynamic_resources"), (("-c", unknown), "a.b.Unheard"), (("-c", broken), "broken.yaml"), (("-c", tmp_path / "none.yaml"), "none.yaml"), ((), "-c")]:
         result = run(*words)
         assert result.returncode == 1 and expected in result.stderr + result.stdout, (words, result)
 
