@@ -178,8 +178,9 @@ int RunUp(const Globals& globals, const Flags& flags) {
     return kExitTimedOut;
   }
   if (!filled.ok()) return TakeDown(globals, filled);
-  Say(fmt::format("{} objects applied, {} Deployments ready and live on every proxy after {}",
-                  objects->size(), deployments.size(), HumanDuration(SecondsSince(began))));
+  Say(fmt::format("{} objects applied, {} Deployment{} ready and live on every proxy after {}",
+                  objects->size(), deployments.size(), deployments.size() == 1 ? "" : "s",
+                  HumanDuration(SecondsSince(began))));
   PrintNext(*mesh);
   return kExitOk;
 }
