@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <numeric>
 
+#include "lib/base/edit_distance.h"
 #include "lib/identity/spiffe_id.h"
 
 namespace meltemi::cmd {
@@ -23,20 +24,6 @@ struct Raw {
   bool has_discovery = false;
   bool has_plaintext = false;
 };
-
-size_t EditDistance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), 0);
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = std::exchange(row[0], i);
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, replaced});
-    }
-  }
-  return row.back();
-}
 
 std::string NearestFlag(const CLI::App& app, const std::string& typed) {
   std::string nearest;

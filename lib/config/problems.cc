@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "lib/base/edit_distance.h"
 #include "lib/config/parse.h"
 
 namespace meltemi::config {
@@ -11,26 +12,6 @@ namespace {
 
 constexpr size_t kQuotedBytesMax = 80;
 constexpr size_t kWordBytesMax = 64;  // longer words are not compared: the cost is quadratic
-
-char Lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
-
-// Levenshtein's distance, letters of either case being equal.
-size_t Distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t substitute = diagonal + (Lower(a[i - 1]) == Lower(b[j - 1]) ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({substitute, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row[b.size()];
-}
 
 }  // namespace
 
@@ -68,7 +49,7 @@ std::string_view Nearest(std::string_view word, const std::vector<std::string_vi
   size_t best_distance = std::max<size_t>(1, word.size() / 3) + 1;
   for (const std::string_view candidate : candidates) {
     if (candidate.size() > kWordBytesMax) continue;
-    const size_t distance = Distance(word, candidate);
+    const size_t distance = EditDistance(word, candidate);
     if (distance < best_distance) {
       best = candidate;
       best_distance = distance;
