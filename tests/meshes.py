@@ -15,7 +15,7 @@ import time
 
 from project import ROOT
 
-BIN = ROOT / "build/release/bin"
+BIN = pathlib.Path(os.environ.get("MELTEMI_BIN") or ROOT / "build/release/bin")  # those of another build, with sanitizers say
 SHARED = ROOT.parent / "shared"
 SAMPLES = SHARED / "cases/samples"
 IMAGES = ROOT / "samples/images.yaml"
