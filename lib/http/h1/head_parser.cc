@@ -250,7 +250,8 @@ HeadError ReadRequestLine(char*& at, const char* end, RequestHead& out) {
   if (p == at || *p != ' ') return HeadError::kMalformed;
   out.method = {at, static_cast<size_t>(p - at)};
   char* const target = ++p;
-  while (static_cast<uint8_t>(*p) > ' ' && *p != 0x7f) ++p;
+  // ASCII only (RFC 3986 §2): what stands for other characters is escaped. Envoy's parser agrees.
+  while (static_cast<uint8_t>(*p) > ' ' && static_cast<uint8_t>(*p) < 0x7f) ++p;
   // A line that ends here is HTTP/0.9.
   if (p == target || *p != ' ' || end - p < 13) return HeadError::kMalformed;
   if (const HeadError e = ReadVersion(p + 1, out.protocol); e != HeadError::kNone) return e;

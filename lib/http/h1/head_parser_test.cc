@@ -87,6 +87,8 @@ TEST(RequestHead, RefusesBadRequestLines) {
       {"PRI * HTTP/2.0", HeadError::kVersion},
       {"GET * HTTP/1.1", HeadError::kTarget},
       {"GET a HTTP/1.1", HeadError::kTarget},
+      {"GET /\xc3\xa9 HTTP/1.1", HeadError::kMalformed},
+      {"GET /\x7f HTTP/1.1", HeadError::kMalformed},
       {"GET ftp://h/ HTTP/1.1", HeadError::kTarget},
       {"GET http:///x HTTP/1.1", HeadError::kHost},
       {"GET http://u@h/x HTTP/1.1", HeadError::kHost},

@@ -151,6 +151,23 @@ TEST_F(H1Client, BadAnswersAreProtocolErrors) {
   }
 }
 
+TEST_F(H1Client, UpgradeKeepsTheMethodButForExtendedConnect) {
+  for (const auto& [method, sent] :
+       {std::pair("GET", "GET /"), std::pair("POST", "POST /"), std::pair("CONNECT", "GET /")}) {
+    H1Client_UpgradeKeepsTheMethodButForExtendedConnect_Test fresh;
+    fresh.MakeClient(Protocol::kHttp11);
+    fresh.e.Open(*fresh.client);
+    RequestHead head(fresh.e.client->arena());
+    head.method = method;
+    head.path = "/";
+    head.authority = "a";
+    head.upgrade = "spdy/3.1";
+    fresh.e.client->SendRequest(head, false);
+    fresh.RunUntil([&] { return fresh.received.ends_with("\r\n\r\n"); });
+    EXPECT_THAT(fresh.received, ::testing::StartsWith(sent));
+  }
+}
+
 TEST_F(H1Client, RefusedUpgradeSendsNothingAndIsNotReused) {
   MakeClient(Protocol::kHttp11);
   e.Open(*client);

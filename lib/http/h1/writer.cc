@@ -120,8 +120,10 @@ std::string_view ReasonPhrase(int status) {
 RequestForm WriteRequestHead(const RequestHead& head, bool end_stream, net::Buffer& out) {
   RequestForm form{};
   form.is_connect = head.method == "CONNECT" && head.upgrade.empty();
-  // An extended CONNECT of HTTP/2 is a GET with an Upgrade here (RFC 8441 §5).
-  const std::string_view method = head.upgrade.empty() ? head.method : "GET";
+  // An extended CONNECT of HTTP/2 is a GET with an Upgrade here (RFC 8441 §5). Other methods may
+  // ask for an upgrade as well and keep their name: `kubectl exec` posts one.
+  const bool is_extended_connect = head.method == "CONNECT" && !form.is_connect;
+  const std::string_view method = is_extended_connect ? "GET" : head.method;
   const std::string_view target = form.is_connect ? head.authority : head.path;
   const size_t bytes_max = FieldBytes(head.headers) + method.size() + target.size() +
                            head.authority.size() + head.upgrade.size() + kFixedBytes;
