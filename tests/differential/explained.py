@@ -18,6 +18,7 @@ LONE = [
     (False, r"^target:(high|not-utf8)", "RFC 3986 §2: a URI is ASCII; Envoy and HAProxy agree, nginx does not"),
     # Alone only beside a second mutation, which one of the others refuses for a reason of its own.
     (True, r"^target:absolute-(other-host|query)", "RFC 9112 §3.2.2: the target's authority stands, a received Host is ignored; an empty path is /"),
+    (True, r"^host:'Host: h:(80:80|x|9999)", "ports of a Host that no route asks for are the origin's to judge"),
     (True, r"^method:", "RFC 9110 §9.1, §16.1: any token is a method; Envoy and nginx know a list"),
     (False, r"^trailer:.*(100007|3200)$", "trailers have limits (BodyReader::kTrailerBytesMax, header_fields_max)"),
 ]

@@ -201,8 +201,6 @@ void ServerConnection::FinishExchange() {
   Exchange& stream = stream_;
   net::Buffer& input = connection_->input();
   if (stream.is_tunnel_ || stream.writer_.is_broken()) keeps_alive_ = false;
-  // A refused CONNECT or Upgrade with bytes behind it: nobody can tell whose those are.
-  if (stream.may_tunnel_ && !input.empty()) keeps_alive_ = false;
   if (!stream.may_tunnel_ && keeps_alive_) {
     if (stream.reader_.Advance(input, connection_->input_ended()) != BodyReader::Verdict::kOk) {
       keeps_alive_ = false;
@@ -322,7 +320,10 @@ void ServerConnection::Exchange::SendResponse(const ResponseHead& head, bool end
   is_tunnel_ =
       may_tunnel_ && (request_.upgrade.empty() ? head.status / 100 == 2 : head.status == 101);
   if (may_tunnel_ && !is_tunnel_) {
-    // No tunnel: what looked like its beginning is no body of this request.
+    // No tunnel: what looked like its beginning is no body of this request. What the client sends
+    // before it sees the answer may still belong to the tunnel, and must not be read as a request
+    // (CVE-2025-64763): Envoy closes as well.
+    owner_.keeps_alive_ = false;
     reader_.Start(BodyReader::Framing::kNone, 0, 0);
     is_end_told_ = false;
   }

@@ -200,6 +200,25 @@ TEST_F(H1Server, UpgradeTunnelsBothWaysWithHalfClose) {
   EXPECT_TRUE(server_owner.exchanges[0]->finished);
 }
 
+TEST_F(H1Server, NothingBehindARefusedTunnelIsARequest) {
+  for (const char* head : {"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n",
+                           "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: "
+                           "websocket\r\n\r\n"}) {
+    for (const bool is_early : {false, true}) {
+      H1Server_NothingBehindARefusedTunnelIsARequest_Test fresh;
+      fresh.Start();
+      fresh.server_owner.on_request = [](ServerExchange& e) { e.Respond(403, "hi"); };
+      const std::string_view smuggled = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
+      fresh.Write(head + std::string(is_early ? smuggled : ""));
+      fresh.RunUntil([&] { return fresh.received.ends_with("hi"); });
+      if (!is_early) fresh.Write(smuggled);
+      fresh.RunUntil([&] { return fresh.peer_ended; });
+      EXPECT_EQ(1u, fresh.server_owner.exchanges.size()) << head;
+      EXPECT_THAT(fresh.received, HasSubstr("connection: close\r\n"));
+    }
+  }
+}
+
 TEST_F(H1Server, DrainClosesAfterTheAnswer) {
   Start();
   server_owner.on_request = nullptr;
