@@ -196,9 +196,12 @@ StatusOr<Certificate> Authority::Sign(const identity::PublicKey& key, identity::
 StatusOr<std::vector<std::string>> Authority::SignWorkload(std::string_view csr_pem,
                                                            const identity::SpiffeId& id,
                                                            Duration lifetime) {
-  if (lifetime <= Duration::zero()) lifetime = kWorkloadLifetime;
-  if (lifetime > kWorkloadLifetimeMax) {
-    return absl::InvalidArgumentError("the lifetime asked for is over the maximum of 90 days");
+  if (lifetime <= Duration::zero()) lifetime = options_.workload_lifetime;
+  if (lifetime > options_.workload_lifetime_max) {
+    return absl::InvalidArgumentError(
+        fmt::format("the lifetime asked for, {} s, is over the maximum of {} s",
+                    lifetime / std::chrono::seconds(1),
+                    options_.workload_lifetime_max / std::chrono::seconds(1)));
   }
   MELTEMI_ASSIGN_OR_RETURN(const identity::PublicKey key, identity::ReadCsr(csr_pem));
   MELTEMI_ASSIGN_OR_RETURN(const Certificate leaf,

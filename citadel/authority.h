@@ -29,6 +29,8 @@ inline constexpr Duration kBackdate = std::chrono::minutes(2);  // clocks differ
 struct AuthorityOptions {
   std::string trust_domain = "cluster.local";
   const Clock* clock = &RealClock();
+  Duration workload_lifetime = kWorkloadLifetime;  // when a request names none
+  Duration workload_lifetime_max = kWorkloadLifetimeMax;
 };
 
 class Authority final {

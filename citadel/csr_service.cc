@@ -68,7 +68,7 @@ grpc::CallStatus CsrService::Answer(grpc::ServerCall& call, std::string_view mes
             "this authority signs for the caller alone, not for another identity"};
   }
   if (request.validity_duration() > kSecondsMax) {
-    return {kInvalidArgument, "the lifetime asked for is over the maximum of 90 days"};
+    return {kInvalidArgument, "the lifetime asked for is over a century"};
   }
   const auto chain = authority_.SignWorkload(request.csr(), *caller,
                                              std::chrono::seconds(request.validity_duration()));

@@ -28,7 +28,9 @@ constexpr std::array<Part, 5> kParts = {{{"listener", "l", "ListenersConfigDump"
                                          {"route", "r", "RoutesConfigDump", RouteTable},
                                          {"cluster", "c", "ClustersConfigDump", ClusterTable},
                                          {"endpoint", "ep", "", EndpointTable},
-                                         {"secret", "s", "SecretsConfigDump", SecretTable}}};
+                                         {"secret", "s", "SecretsConfigDump", [](const Json& dump) {
+                                            return SecretTable(dump, RealClock().Wall());
+                                          }}}};
 
 struct Flags {
   std::string part, workload, output = "table";

@@ -9,7 +9,10 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/strings/escaping.h"
 #include "cli/output/table.h"
+#include "lib/config/parse.h"
+#include "lib/identity/certificate.h"
 
 namespace meltemi::cli {
 namespace {
@@ -51,6 +54,19 @@ void ForEach(const json& config_dump, const std::string& dump,
       if (item.is_object() && !item.empty()) visit(item);
     }
   }
+}
+
+// istioctl's columns of the first certificate in `base64`, a PEM text.
+void AddCertificate(const std::string& base64, WallTime now, std::vector<std::string>* row) {
+  std::string pem;
+  if (!absl::Base64Unescape(base64, &pem)) return;
+  const auto certificate = identity::Certificate::Parse(pem);
+  if (!certificate.ok()) return;
+  const WallTime from = certificate->not_before(), until = certificate->not_after();
+  row->push_back(from <= now && now < until ? "true" : "false");
+  row->push_back(certificate->serial_number());
+  row->push_back(config::TimeText(until));
+  row->push_back(config::TimeText(from));
 }
 
 std::string Matches(const json& chain) {
@@ -200,12 +216,18 @@ std::string EndpointTable(const json& clusters) {
   return table.Text();
 }
 
-std::string SecretTable(const json& config_dump) {
-  Table table({"RESOURCE NAME", "TYPE", "STATUS"});
+std::string SecretTable(const json& config_dump, WallTime now) {
+  Table table({"RESOURCE NAME", "TYPE", "STATUS", "VALID CERT", "SERIAL NUMBER", "NOT AFTER",
+               "NOT BEFORE"});
   ForEach(config_dump, "SecretsConfigDump", {"static_secrets", "dynamic_active_secrets"}, "secret",
           [&](const json& secret) {
             const bool is_chain = !At(secret, "tls_certificate").empty();
-            table.Add({Text(secret, "name"), is_chain ? "Cert Chain" : "CA", "ACTIVE"});
+            std::vector<std::string> row = {Text(secret, "name"), is_chain ? "Cert Chain" : "CA",
+                                            "ACTIVE"};
+            AddCertificate(Text(secret, is_chain ? "tls_certificate.certificate_chain.inline_bytes"
+                                                 : "validation_context.trusted_ca.inline_bytes"),
+                           now, &row);
+            table.Add(std::move(row));
           });
   return table.Text();
 }

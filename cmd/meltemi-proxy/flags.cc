@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "lib/base/status.h"
+#include "lib/config/duration.h"
 
 namespace meltemi::cmd {
 namespace {
@@ -19,6 +20,7 @@ struct Raw {
   std::string admin_address, discovery, authority, labels, mode = "serve";
   uint32_t drain_s = static_cast<uint32_t>(proxy::kProcessDrainTime.count());
   size_t concurrency = 0;
+  std::string secret_ttl = "24h";
   std::vector<std::string> unused_values;
   bool unused_switch = false;
 };
@@ -104,6 +106,14 @@ void AddWorkload(CLI::App& app, Raw& raw, proxy::WorkloadOptions& to) {
   app.add_option("--trust-domain", to.trust_domain, "realm of the workload's identity");
   app.add_option("--domain", to.domain, "DNS domain of the mesh");
   app.add_option("--cluster-id", to.cluster_id, "cluster the workload is in");
+  app.add_option("--secret-ttl", raw.secret_ttl, "lifetime of certificates to ask for")
+      ->envname("SECRET_TTL")
+      ->capture_default_str();
+  app.add_option("--secret-grace-period-ratio", to.grace_ratio,
+                 "renew a certificate when this share of its lifetime is left")
+      ->envname("SECRET_GRACE_PERIOD_RATIO")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
   app.add_option("--mesh-id", to.mesh_id, "mesh the workload is in; the trust domain if absent");
 }
 
@@ -149,6 +159,12 @@ Status Judge(const Raw& raw, proxy::WorkloadOptions& to) {
   MELTEMI_ASSIGN_OR_RETURN(to.labels, ParseLabels(raw.labels));
   auto ip = net::Address::ParseIp(to.ip, 0);
   if (!ip.ok()) return WithContext(ip.status(), "--ip");
+  const auto ttl = config::ParseDuration(raw.secret_ttl);
+  if (!ttl.has_value() || *ttl < std::chrono::seconds(1))
+    return absl::InvalidArgumentError(fmt::format(
+        "--secret-ttl: \"{}\" is no lifetime of a second or more; write it as 24h or 30m",
+        raw.secret_ttl));
+  to.secret_lifetime = std::chrono::duration_cast<std::chrono::seconds>(*ttl);
   if (to.is_plaintext) return absl::OkStatus();
   if (to.root_cert_path.empty() || to.token_path.empty())
     return absl::InvalidArgumentError(

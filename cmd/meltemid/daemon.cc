@@ -114,7 +114,9 @@ Status Daemon::OpenStores() {
 
 Status Daemon::OpenAuthority() {
   const bool is_kept = !flags_.state_dir.empty();
-  const citadel::AuthorityOptions options{.trust_domain = mesh_.trust_domain()};
+  const citadel::AuthorityOptions options{.trust_domain = mesh_.trust_domain(),
+                                          .workload_lifetime = flags_.certificate_ttl,
+                                          .workload_lifetime_max = flags_.certificate_ttl_max};
   auto authority = flags_.ca_dir.empty()
                        ? citadel::Authority::SelfSigned(
                              is_kept ? flags_.state_dir + "/ca" : std::string(), options)

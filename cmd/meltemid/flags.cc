@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "lib/base/edit_distance.h"
+#include "lib/config/duration.h"
 #include "lib/identity/spiffe_id.h"
 
 namespace meltemi::cmd {
@@ -21,6 +22,8 @@ struct Raw {
   std::string discovery = ":15012";
   std::string plaintext = "127.0.0.1:15010";
   std::string monitoring = ":15014";
+  std::string certificate_ttl = "24h";
+  std::string certificate_ttl_max = "2160h";  // Istio's 90 days
   bool has_discovery = false;
   bool has_plaintext = false;
 };
@@ -73,6 +76,13 @@ Status JudgeAddresses(const Raw& raw, Flags& flags) {
   return absl::OkStatus();
 }
 
+StatusOr<Duration> ParseTtl(const char* flag, const std::string& text) {
+  const auto ttl = config::ParseDuration(text);
+  if (ttl.has_value() && *ttl >= std::chrono::seconds(1)) return *ttl;
+  return absl::InvalidArgumentError(fmt::format(
+      "{}: \"{}\" is no lifetime of a second or more\nwrite it as 24h or 30m", flag, text));
+}
+
 Status Judge(const Raw& raw, Flags& flags) {
   if (flags.state_dir.empty() && flags.config_dirs.empty()) {
     return absl::InvalidArgumentError(
@@ -83,6 +93,10 @@ Status Judge(const Raw& raw, Flags& flags) {
     return absl::InvalidArgumentError(fmt::format(
         "--domain: \"{}\" is no DNS name\nleave it out for cluster.local", flags.domain));
   }
+  MELTEMI_ASSIGN_OR_RETURN(flags.certificate_ttl,
+                           ParseTtl("--default-workload-cert-ttl", raw.certificate_ttl));
+  MELTEMI_ASSIGN_OR_RETURN(flags.certificate_ttl_max,
+                           ParseTtl("--max-workload-cert-ttl", raw.certificate_ttl_max));
   return JudgeAddresses(raw, flags);
 }
 
@@ -108,6 +122,14 @@ void AddOptions(CLI::App& app, Flags& flags, Raw& raw) {
       ->capture_default_str();
   app.add_option("--domain", flags.domain, "DNS domain of services")->capture_default_str();
   app.add_option("--trust-domain", flags.trust_domain, "instead of the mesh configuration's");
+  app.add_option("--default-workload-cert-ttl", raw.certificate_ttl,
+                 "lifetime of certificates whose request names none")
+      ->envname("DEFAULT_WORKLOAD_CERT_TTL")
+      ->capture_default_str();
+  app.add_option("--max-workload-cert-ttl", raw.certificate_ttl_max,
+                 "requests for a longer lifetime are refused")
+      ->envname("MAX_WORKLOAD_CERT_TTL")
+      ->capture_default_str();
   app.add_option("--mesh", flags.mesh, "name of the mesh, for people")->capture_default_str();
   app.add_option("-l,--log-level", flags.log_level,
                  "trace, debug, info, warning, error, critical, off")

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "lib/base/clock.h"
 #include "lib/net/address.h"
 
 namespace meltemi::cmd {
@@ -23,6 +24,9 @@ struct Flags {
   std::string domain = "cluster.local";
   std::string trust_domain;  // "" = the mesh configuration's
   std::string mesh = "meltemi";
+  // Of workload certificates: when a request names none, and the most it may name.
+  Duration certificate_ttl = std::chrono::hours(24);
+  Duration certificate_ttl_max = std::chrono::hours(24 * 90);
   std::string log_level = "info";
 };
 

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 #include "host/controllers/addresses.h"
 #include "host/controllers/image_map.h"
@@ -20,6 +21,7 @@
 #include "host/mesh/programs.h"
 #include "host/mesh/supervisor.h"
 #include "lib/base/log.h"
+#include "lib/config/parse.h"
 
 namespace meltemi::host {
 namespace {
@@ -56,6 +58,21 @@ StatusOr<std::string> MeshConfigFile(const StateDirectory& state, const MeshOpti
   return path;
 }
 
+// Environment of every proxy, as the mesh config says. What is wrong in the file is meltemid's to
+// tell.
+std::vector<std::string> ProxyMetadata(const std::string& mesh_config) {
+  std::ifstream file(mesh_config);
+  std::ostringstream text;
+  text << file.rdbuf();
+  std::vector<std::string> env;
+  const auto documents = config::ParseYaml(text.str(), mesh_config);
+  if (!documents.ok()) return env;
+  for (const Json& document : *documents)
+    for (const auto& [name, value] : MapAt(document, "defaultConfig/proxyMetadata"))
+      env.push_back(name + "=" + value);
+  return env;
+}
+
 StatusOr<Programs> FindPrograms(const StateDirectory& state, const MeshOptions& options) {
   Programs programs;
   programs.directory = options.programs_directory;
@@ -71,6 +88,7 @@ StatusOr<Programs> FindPrograms(const StateDirectory& state, const MeshOptions& 
   programs.env = BaseEnvironment();
   MELTEMI_RETURN_IF_ERROR(programs.Check());
   MELTEMI_ASSIGN_OR_RETURN(programs.mesh_config, MeshConfigFile(state, options));
+  programs.proxy_env = ProxyMetadata(programs.mesh_config);
   MELTEMI_ASSIGN_OR_RETURN(programs.ports, PickPorts());
   MELTEMI_ASSIGN_OR_RETURN(programs.api_socket, state.ApiSocket());
   return programs;

@@ -9,6 +9,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "lib/base/fd.h"
 
@@ -59,6 +60,8 @@ Command Programs::ControlPlane() const {
 
 Command Programs::Proxy(const ProxyRequest& request, const std::string& token_file) const {
   const std::string discovery = fmt::format("127.0.0.1:{}", ports.discovery);
+  std::vector<std::string> proxy_environment = env;
+  proxy_environment.insert(proxy_environment.end(), proxy_env.begin(), proxy_env.end());
   return {{directory + "/meltemi-proxy",
            request.is_gateway ? "router" : "sidecar",
            "--discovery",
@@ -87,7 +90,7 @@ Command Programs::Proxy(const ProxyRequest& request, const std::string& token_fi
            std::to_string(concurrency),
            "--log-level",
            log_level},
-          env,
+          std::move(proxy_environment),
           "/"};
 }
 

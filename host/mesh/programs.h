@@ -32,6 +32,7 @@ struct Programs {
   // have a token for any identity, and on loopback that would be every user and every app here.
   std::string api_socket;
   std::vector<std::string> env;
+  std::vector<std::string> proxy_env;  // beyond it; Istio's defaultConfig.proxyMetadata
 
   std::string api_address() const { return "unix:" + api_socket; }
   std::string root_certificate() const { return state + "/root-cert.pem"; }

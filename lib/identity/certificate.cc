@@ -6,6 +6,8 @@
 #include <arpa/inet.h>
 #include <openssl/pem.h>
 
+#include "absl/strings/ascii.h"
+
 #include "lib/identity/openssl.h"
 
 namespace meltemi::identity {
@@ -90,6 +92,15 @@ AltNames Certificate::alt_names() const {
     if (name->type == GEN_IPADD) names.ips.push_back(IpText(name->d.iPAddress));
   }
   return names;
+}
+
+std::string Certificate::serial_number() const {
+  const std::unique_ptr<BIGNUM, decltype(&BN_free)> number(
+      ASN1_INTEGER_to_BN(X509_get0_serialNumber(x509_.get()), nullptr), BN_free);
+  if (number == nullptr) return "";
+  const std::unique_ptr<char, void (*)(char*)> text(BN_bn2hex(number.get()),
+                                                    [](char* at) { OPENSSL_free(at); });
+  return absl::AsciiStrToLower(text == nullptr ? "" : text.get());
 }
 
 std::string Certificate::subject() const {

@@ -30,7 +30,8 @@ class Certificate final {
   WallTime not_before() const;
   WallTime not_after() const;
   AltNames alt_names() const;
-  std::string subject() const;  // "O=cluster.local"
+  std::string subject() const;        // "O=cluster.local"
+  std::string serial_number() const;  // lower-case hexadecimal, as Envoy and istioctl show it
   bool is_ca() const;
   PublicKey public_key() const;
   // True when `issuer`'s key made the signature and its subject is named as issuer.

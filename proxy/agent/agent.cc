@@ -45,7 +45,7 @@ Agent::Agent(runtime::Loop& loop, WorkloadOptions options)
       node_(MakeNode(options_)),
       started_(loop.Now()),
       random_(std::random_device{}()),
-      tls_(options_.root_cert_path, options_.server_name) {}
+      tls_(RealClock(), options_.root_cert_path, options_.server_name) {}
 
 Status Agent::StartAll() {
   MELTEMI_ASSIGN_OR_RETURN(process_, Process::Start(loop_, MakeSetup()));
@@ -122,6 +122,8 @@ void Agent::StartIdentity() {
   options.authority = options_.authority;
   options.token_path = options_.token_path;
   options.uri = IdentityOf(options_);
+  options.lifetime = options_.secret_lifetime;
+  options.grace_ratio = options_.grace_ratio;
   options.random = [this] { return Random(); };
   identity_ = std::make_unique<WorkloadIdentity>(
       loop_, RealClock(), tls_, std::move(options),

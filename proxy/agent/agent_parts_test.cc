@@ -125,15 +125,20 @@ TEST_F(Answer, CertificateOfAnotherKeyOrTimeIsRefused) {
   EXPECT_FALSE(ReadAnswer({"no PEM"}, key_, "", now_).ok());
 }
 
-TEST_F(Answer, IsRenewedAfterHalfOfItsLife) {
+TEST_F(Answer, IsRenewedWhenTheGraceRatioOfItsLifeIsLeft) {
   IssuedCertificate certificate;
-  certificate.not_before = now_;
-  certificate.not_after = now_ + std::chrono::hours(10);
-  EXPECT_EQ(RenewAfter(certificate, now_, 0), std::chrono::hours(5));
-  const Duration latest = RenewAfter(certificate, now_, 0.999);
-  EXPECT_GT(latest, std::chrono::minutes(359));
-  EXPECT_LT(latest, std::chrono::hours(6));
-  EXPECT_EQ(RenewAfter(certificate, now_ + std::chrono::hours(9), 0), std::chrono::seconds(1));
+  certificate.not_before = now_ - std::chrono::minutes(2);  // dated back: no part of its life
+  certificate.not_after = now_ + std::chrono::seconds(10);
+  const auto after = [&](double ratio, double random) {
+    const Duration whole = RenewAfter(certificate, now_, ratio, random);
+    return std::chrono::round<std::chrono::milliseconds>(whole).count();
+  };
+  EXPECT_EQ(after(0.5, 0), 4000);
+  EXPECT_EQ(after(0.5, 0.5), 5000);
+  EXPECT_EQ(after(0.5, 1), 6000);
+  EXPECT_EQ(after(0.2, 0.5), 8000);
+  EXPECT_EQ(after(0, 1), 10000) << "not after its end";
+  EXPECT_EQ(after(1, 0), 1000) << "not at once, over and over";
 }
 
 TEST_F(Answer, SecretsAreWhatTheSinkReads) {

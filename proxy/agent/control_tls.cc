@@ -7,13 +7,18 @@
 
 namespace meltemi::proxy {
 
-void ControlTls::SetCertificate(tls::CertificateKey certificate) {
+void ControlTls::SetCertificate(tls::CertificateKey certificate, WallTime not_after) {
   certificate_ = std::move(certificate);
+  not_after_ = not_after;
   context_.reset();
 }
 
 StatusOr<std::shared_ptr<const tls::ClientContext>> ControlTls::Context() {
   MELTEMI_ASSIGN_OR_RETURN(std::string roots, ReadTextFile(root_cert_path_, "root certificate"));
+  if (certificate_.has_value() && not_after_ <= clock_.Wall()) {
+    certificate_.reset();
+    context_.reset();
+  }
   if (context_ != nullptr && roots == roots_pem_) return context_;
   tls::ClientSettings settings;
   settings.certificate = certificate_;

@@ -15,6 +15,10 @@
 namespace meltemi::proxy {
 
 inline constexpr std::chrono::seconds kProcessDrainTime{5};  // Istio's terminationDrainDuration
+// Istio's SECRET_TTL and SECRET_GRACE_PERIOD_RATIO: the lifetime asked for, and which share of it
+// is left when the next certificate is asked for.
+inline constexpr std::chrono::seconds kSecretLifetime = std::chrono::hours(24);
+inline constexpr double kGraceRatio = 0.5;
 
 // What every form has.
 struct ProcessOptions {
@@ -56,6 +60,8 @@ struct WorkloadOptions {
   std::string domain = "cluster.local";
   std::string cluster_id = "Kubernetes";
   std::string mesh_id;  // "" = the trust domain
+  std::chrono::seconds secret_lifetime = kSecretLifetime;
+  double grace_ratio = kGraceRatio;
 };
 
 }  // namespace meltemi::proxy

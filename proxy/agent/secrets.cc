@@ -37,6 +37,7 @@ Json Details(const std::string& pem, WallTime now) {
     const auto days =
         std::chrono::duration_cast<std::chrono::hours>(certificate.not_after() - now).count() / 24;
     list.push_back({{"path", "<inline>"},
+                    {"serial_number", certificate.serial_number()},
                     {"subject_alt_names", AlternativeNames(certificate.alt_names())},
                     {"days_until_expiration", fmt::to_string(std::max<int64_t>(0, days))},
                     {"valid_from", Timestamp(certificate.not_before())},

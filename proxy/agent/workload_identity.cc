@@ -14,6 +14,11 @@
 namespace meltemi::proxy {
 namespace {
 
+// Of what is left of a certificate's life. Istio's is a hundredth; a mesh on one machine starts all
+// of its proxies at once.
+constexpr double kJitter = 0.1;
+constexpr Duration kRenewalMin = std::chrono::seconds(1);
+
 constexpr char kMethod[] = "/istio.v1.auth.IstioCertificateService/CreateCertificate";
 
 StatusOr<std::vector<identity::Certificate>> ParseChain(const std::vector<std::string>& entries) {
@@ -47,6 +52,7 @@ StatusOr<IssuedCertificate> ReadAnswer(const std::vector<std::string>& chain,
   }
   issued.chain_pem = identity::ToPem(all);
   issued.key_pem = key.ToPem();
+  issued.serial_number = leaf.serial_number();
   issued.not_before = leaf.not_before();
   issued.not_after = leaf.not_after();
   const identity::AltNames names = leaf.alt_names();
@@ -54,12 +60,12 @@ StatusOr<IssuedCertificate> ReadAnswer(const std::vector<std::string>& chain,
   return issued;
 }
 
-Duration RenewAfter(const IssuedCertificate& certificate, WallTime now, double random) {
-  const auto lifetime = certificate.not_after - certificate.not_before;
-  const auto share = static_cast<double>(lifetime.count()) * (0.5 + 0.1 * random);
-  const WallTime renewal =
-      certificate.not_before + WallTime::duration(static_cast<WallTime::rep>(share));
-  return std::max<Duration>(renewal - now, std::chrono::seconds(1));
+Duration RenewAfter(const IssuedCertificate& certificate, WallTime now, double grace_ratio,
+                    double random) {
+  const auto life = std::chrono::duration<double>(certificate.not_after - now);
+  const double spent = 1 - grace_ratio + kJitter * (2 * random - 1);
+  const auto after = std::chrono::duration_cast<Duration>(life * std::clamp(spent, 0.0, 1.0));
+  return std::max<Duration>(after, kRenewalMin);
 }
 
 WorkloadIdentity::WorkloadIdentity(runtime::Loop& loop, const Clock& clock, ControlTls& tls,
@@ -70,7 +76,7 @@ WorkloadIdentity::WorkloadIdentity(runtime::Loop& loop, const Clock& clock, Cont
       options_(std::move(options)),
       on_issued_(std::move(on_issued)),
       backoff_(options_.backoff_min, options_.backoff_max),
-      timer_(loop, [this] { Ask(); }),
+      timer_(loop, [this] { Look(); }),
       deadline_(loop, [this] { Fail(absl::DeadlineExceededError("no answer in 10 s")); }) {
   grpc::ChannelOptions channel;
   channel.message_bytes_max = kAnswerBytesMax;
@@ -80,6 +86,14 @@ WorkloadIdentity::WorkloadIdentity(runtime::Loop& loop, const Clock& clock, Cont
     return context.ok() ? *std::move(context) : nullptr;
   };
   channel_ = grpc::Channel::Create(loop_, options_.authority, std::move(channel));
+}
+
+void WorkloadIdentity::Look() {
+  clock_.Wall() < renewal_ ? AwaitRenewal() : Ask();
+}
+
+void WorkloadIdentity::AwaitRenewal() {
+  timer_.Arm(std::min<Duration>(kLookMax, renewal_ - clock_.Wall()));
 }
 
 void WorkloadIdentity::Ask() {
@@ -117,11 +131,14 @@ void WorkloadIdentity::OnAnswer(const grpc::CallStatus& status, const std::strin
   if (!issued.ok()) return Fail(issued.status());
   current_ = *std::move(issued);
   backoff_.Reset();
-  tls_.SetCertificate({.chain_pem = current_->chain_pem, .key_pem = current_->key_pem});
-  const Duration after = RenewAfter(*current_, clock_.Wall(), options_.random());
-  timer_.Arm(after);
-  MELTEMI_LOG(info, "certificate for {}, renewed in {} s", current_->identity,
-              after / std::chrono::seconds(1));
+  tls_.SetCertificate({.chain_pem = current_->chain_pem, .key_pem = current_->key_pem},
+                      current_->not_after);
+  const WallTime now = clock_.Wall();
+  const Duration after = RenewAfter(*current_, now, options_.grace_ratio, options_.random());
+  renewal_ = now + std::chrono::duration_cast<WallTime::duration>(after);
+  AwaitRenewal();
+  MELTEMI_LOG(info, "certificate {} for {}, renewed in {} s", current_->serial_number,
+              current_->identity, after / std::chrono::seconds(1));
   on_issued_(*current_);
 }
 

@@ -2,7 +2,7 @@
 // The workload's certificate: a fresh key, a signing request, the authority's answer, and again
 // before it expires. Control thread only.
 //
-//   asking ──certificate──▶ holding ──half of its life──▶ asking
+//   asking ──certificate──▶ holding ──half of what was left of its life──▶ asking
 //     ▲ │ failed: back-off, the old certificate stays in use
 //     └─┘
 //
@@ -23,6 +23,7 @@
 #include "lib/runtime/loop.h"
 #include "lib/xds/client_backoff.h"
 #include "proxy/agent/control_tls.h"
+#include "proxy/agent/options.h"
 
 namespace meltemi::proxy {
 
@@ -31,6 +32,7 @@ struct IssuedCertificate {
   std::string key_pem;    // never logged
   std::string root_pem;   // vouches for the chain, and for the workload's peers
   std::string identity;   // the leaf's URI
+  std::string serial_number;
   WallTime not_before{}, not_after{};
 };
 
@@ -40,9 +42,12 @@ StatusOr<IssuedCertificate> ReadAnswer(const std::vector<std::string>& chain,
                                        const identity::PrivateKey& key,
                                        const std::string& roots_pem, WallTime now);
 
-// When to ask again: 50 to 60 % of the lifetime after its start, never sooner than a second from
-// now. `random` in [0, 1).
-Duration RenewAfter(const IssuedCertificate& certificate, WallTime now, double random);
+// When to ask again, counted from `now`, at which the certificate came: when `grace_ratio` (in
+// [0, 1]) of its remaining life is left, up to a tenth of that life earlier or later so that not
+// all ask at once, never sooner than a second from now. `random` in [0, 1). Its start does not
+// count: authorities date it back.
+Duration RenewAfter(const IssuedCertificate& certificate, WallTime now, double grace_ratio,
+                    double random);
 
 class WorkloadIdentity final {
  public:
@@ -50,7 +55,8 @@ class WorkloadIdentity final {
     net::Address authority;
     std::string token_path;
     std::string uri;  // spiffe://…, asked for; the authority decides
-    std::chrono::seconds lifetime = std::chrono::hours(24);  // Istio's
+    std::chrono::seconds lifetime = kSecretLifetime;
+    double grace_ratio = kGraceRatio;
     std::function<double()> random;
     Duration backoff_min = std::chrono::seconds(1);
     Duration backoff_max = std::chrono::seconds(30);
@@ -69,6 +75,12 @@ class WorkloadIdentity final {
   static constexpr Duration kAnswerWaitMax = std::chrono::seconds(10);
   static constexpr size_t kAnswerBytesMax = 1024 * 1024;
 
+  // Timers stand still while a machine sleeps and certificates do not: the wall clock is looked at
+  // this often.
+  static constexpr Duration kLookMax = std::chrono::minutes(1);
+
+  void Look();
+  void AwaitRenewal();
   void Ask();
   Status TryAsk();
   void OnAnswer(const grpc::CallStatus& status, const std::string& response);
@@ -80,7 +92,8 @@ class WorkloadIdentity final {
   const Options options_;
   const OnIssued on_issued_;
   xds::ClientBackoff backoff_;
-  runtime::Timer timer_;  // the next request
+  runtime::Timer timer_;  // the next request, or the next look at the clock
+  WallTime renewal_{};    // not before
   runtime::Timer deadline_;
   std::unique_ptr<grpc::Channel> channel_;
   std::unique_ptr<grpc::ClientCall> call_;

@@ -11,6 +11,8 @@
 #include <ctime>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_join.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "envoy/config/listener/v3/listener.pb.h"
@@ -192,11 +194,29 @@ Json Endpoints(const Model& model, const Filter& filter) {
 }
 
 // Names and versions only: neither keys nor certificates leave through this page.
-Json SecretNames(const Model& model, const Filter& filter) {
+Json Bytes(const std::string& bytes) {
+  return {{"inline_bytes", absl::Base64Escape(bytes)}};
+}
+
+// As Envoy shows them: certificates, and of keys that there is one.
+Json Redacted(const std::string& name, const SecretValue& secret) {
+  Json json = {{"name", name}};
+  if (secret.certificate.has_value())
+    json["tls_certificate"] = {{"certificate_chain", Bytes(secret.certificate->chain_pem)},
+                               {"private_key", Bytes("[redacted]")}};
+  if (secret.validation.has_value())
+    json["validation_context"] = {
+        {"trusted_ca", Bytes(absl::StrJoin(secret.validation->trusted_pem, "\n"))}};
+  return json;
+}
+
+Json SecretsOf(const Model& model, const Filter& filter) {
   Json dump = {{"@type", fmt::format("{}SecretsConfigDump", kAdmin)}};
   for (const auto& [name, stored] : model.secret_versions()) {
     if (!filter.Wants("dynamic_active_secrets", name)) continue;
-    Json entry = Described("secret", stored, {{"name", name}});
+    const auto held = model.secrets().find(name);
+    if (held == model.secrets().end()) continue;
+    Json entry = Described("secret", stored, Redacted(name, held->second));
     entry["name"] = name;
     dump["dynamic_active_secrets"].push_back(std::move(entry));
   }
@@ -236,7 +256,7 @@ std::string DumpConfig(const Model& model, const std::string& resource,
   Json configs = Json::array();
   for (Json& dump : std::array<Json, 5>{Clusters(model, filter), Endpoints(model, filter),
                                         Listeners(model, filter), Routes(model, filter),
-                                        SecretNames(model, filter)}) {
+                                        SecretsOf(model, filter)}) {
     if (resource.empty() || dump.size() > 1) configs.push_back(std::move(dump));
   }
   return Text({{"configs", std::move(configs)}});

@@ -93,6 +93,7 @@ class Model final : public ConfigSink {
   const std::map<std::string, AssignmentEntry>& assignments() const { return assignments_; }
   const std::map<std::string, RouteEntry>& routes() const { return routes_; }
   const std::map<std::string, Stored>& secret_versions() const { return secret_versions_; }
+  const Secrets& secrets() const { return secrets_; }
   // What comes from the bootstrap's static_resources; a dynamic resource of the same name is
   // refused.
   void set_is_loading_static(bool is_loading) { is_loading_static_ = is_loading; }
