@@ -25,7 +25,10 @@ StatusOr<identity::SpiffeId> Authenticator::Authenticate(const grpc::PeerInfo& p
   if (!peer.uri_san.empty()) {
     auto id = identity::SpiffeId::Parse(peer.uri_san);
     if (!id.ok()) return absl::UnauthenticatedError(id.status().message());
-    if (id->trust_domain == trust_domain_) return id;
+    if (id->trust_domain == trust_domain_) {
+      MELTEMI_RETURN_IF_ERROR(CheckPresent({id->ns, id->service_account}));
+      return id;
+    }
     return absl::UnauthenticatedError(
         fmt::format("{} is not of trust domain {}", peer.uri_san, trust_domain_));
   }
@@ -36,7 +39,15 @@ StatusOr<identity::SpiffeId> Authenticator::Authenticate(const grpc::PeerInfo& p
         "a client certificate of this mesh");
   }
   MELTEMI_ASSIGN_OR_RETURN(TokenIdentity who, tokens_.Verify(*token, kTokenAudience));
+  MELTEMI_RETURN_IF_ERROR(CheckPresent(who));
   return identity::SpiffeId{trust_domain_, std::move(who.ns), std::move(who.service_account)};
+}
+
+Status Authenticator::CheckPresent(const TokenIdentity& who) const {
+  if (is_present_ == nullptr || is_present_(who.ns, who.service_account, who.service_account_uid))
+    return absl::OkStatus();
+  return absl::UnauthenticatedError(fmt::format(
+      "the service account {}/{} of these credentials was deleted", who.ns, who.service_account));
 }
 
 StatusOr<std::string> Authenticator::Admit(const grpc::PeerInfo& peer, std::string_view ns,

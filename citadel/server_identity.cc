@@ -6,16 +6,19 @@
 namespace meltemi::citadel {
 namespace {
 
-constexpr Duration kRetryAfter = std::chrono::minutes(1);
+// Timers stand still while a machine sleeps and certificates do not: the wall clock is looked at
+// this often.
+constexpr Duration kLookAfter = std::chrono::minutes(1);
 
 }  // namespace
 
 ServerIdentity::ServerIdentity(runtime::Loop& loop, Authority& authority, identity::AltNames names)
     : authority_(authority), names_(std::move(names)), timer_(loop, [this] {
+        if (RealClock().Wall() < renewal_) return timer_.Arm(kLookAfter);
         const Status renewed = Renew();
         if (renewed.ok()) return;
         MELTEMI_LOG(error, "citadel: renewing the server certificate: {}", Message(renewed));
-        timer_.Arm(kRetryAfter);
+        timer_.Arm(kLookAfter);
       }) {}
 
 StatusOr<std::unique_ptr<ServerIdentity>> ServerIdentity::Create(runtime::Loop& loop,
@@ -35,7 +38,9 @@ Status ServerIdentity::Renew() {
   settings.verification.trusted_pem = {authority_.root_pem()};
   settings.alpn = {"h2"};
   MELTEMI_ASSIGN_OR_RETURN(context_, tls::ServerContext::Build(settings));
-  timer_.Arm(kServerLifetime / 2);
+  renewal_ =
+      RealClock().Wall() + std::chrono::duration_cast<WallTime::duration>(kServerLifetime / 2);
+  timer_.Arm(kLookAfter);
   return absl::OkStatus();
 }
 

@@ -30,6 +30,7 @@ class ServerIdentity final {
   Authority& authority_;
   const identity::AltNames names_;
   std::shared_ptr<const tls::ServerContext> context_;
+  WallTime renewal_{};
   runtime::Timer timer_;
 };
 

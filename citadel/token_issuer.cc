@@ -38,6 +38,16 @@ std::string Text(const json& claims, const char* name) {
   return found != claims.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
+std::string AccountUid(const json& claims) {
+  const json* at = &claims;
+  for (const char* name : {"kubernetes.io", "serviceaccount"}) {
+    const auto found = at->find(name);
+    if (found == at->end() || !found->is_object()) return "";
+    at = &*found;
+  }
+  return Text(*at, "uid");
+}
+
 bool IsFor(const json& claims, std::string_view audience) {
   const auto found = claims.find("aud");
   if (found == claims.end()) return false;
@@ -118,7 +128,7 @@ StatusOr<TokenIdentity> TokenIssuer::Verify(std::string_view token,
   }
   auto id = identity::SpiffeId::FromSubject("unused", Text(claims, "sub"));
   if (!id.ok()) return Refused("is not of a service account");
-  return TokenIdentity{std::move(id->ns), std::move(id->service_account)};
+  return TokenIdentity{std::move(id->ns), std::move(id->service_account), AccountUid(claims)};
 }
 
 }  // namespace meltemi::citadel

@@ -39,6 +39,7 @@ struct IssuedToken {
 struct TokenIdentity {
   std::string ns;
   std::string service_account;
+  std::string service_account_uid = {};  // "" when the token was issued without
 };
 
 class TokenIssuer final {

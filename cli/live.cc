@@ -65,6 +65,24 @@ int ReportLive(RunningMesh& mesh, Duration wait_max, MonotonicTime since) {
   return kExitTimedOut;
 }
 
+std::vector<Problem> ReadProblems(RunningMesh& mesh) {
+  std::vector<Problem> problems;
+  const auto answer = mesh.Monitoring("/debug/config_version", kAnswerSlack);
+  if (!answer.ok()) return problems;
+  for (const Json& one : ArrayAt(*answer, "problems"))
+    problems.push_back({StringAt(one, "object"), StringAt(one, "message")});
+  return problems;
+}
+
+void WarnOf(RunningMesh& mesh, const std::vector<config::ObjectPtr>& objects) {
+  for (const Problem& problem : ReadProblems(mesh)) {
+    const bool is_applied = std::any_of(objects.begin(), objects.end(), [&](const auto& object) {
+      return object->key().text() == problem.object;
+    });
+    if (is_applied) fmt::print(stderr, "warning: {}: {}\n", problem.object, problem.message);
+  }
+}
+
 StatusOr<Duration> ReadDuration(const std::string& text) {
   const auto duration = config::ParseDuration(text);
   if (!duration.has_value() || *duration < Duration::zero())

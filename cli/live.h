@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cli/running_mesh.h"
+#include "lib/config/object.h"
 
 namespace meltemi::cli {
 
@@ -22,6 +23,16 @@ StatusOr<Live> AwaitLive(RunningMesh& mesh, Duration wait_max, const Signals* si
 // Waits, prints "live on 7 of 7 proxies in 38 ms", counted from `since`; names proxies that
 // rejected. Returns the exit code.
 int ReportLive(RunningMesh& mesh, Duration wait_max, MonotonicTime since);
+
+// What the control plane cannot use of objects it holds: {object, message} each; nothing when it
+// does not answer.
+struct Problem {
+  std::string object;  // ObjectKey::text()
+  std::string message;
+};
+std::vector<Problem> ReadProblems(RunningMesh& mesh);
+// Those of `objects`, as warnings: accepted, and yet not done whole.
+void WarnOf(RunningMesh& mesh, const std::vector<config::ObjectPtr>& objects);
 
 // "30s", "500ms", "2m", "1h30m" as a duration.
 StatusOr<Duration> ReadDuration(const std::string& text);

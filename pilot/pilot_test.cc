@@ -314,6 +314,27 @@ spec: {}
   EXPECT_THAT(pilot_->Problems(), IsEmpty());
 }
 
+TEST_F(PilotTest, AServerThatNoListenerIsMadeForIsAProblem) {
+  const auto gateway = [](const std::string& mode) {
+    return "apiVersion: networking.istio.io/v1\nkind: Gateway\n"
+           "metadata: {name: cross, namespace: shop}\n"
+           "spec:\n  selector: {istio: eastwest}\n  servers:\n"
+           "  - {port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}\n"
+           "  - {port: {number: 15443, name: tls, protocol: TLS}, tls: {mode: " +
+           mode + "}, hosts: ['*.local']}\n";
+  };
+  Apply(gateway("AUTO_PASSTHROUGH"));
+  ASSERT_EQ(pilot_->Problems().size(), 1u);
+  EXPECT_EQ(pilot_->Problems().front().object.name, "cross");
+  EXPECT_THAT(pilot_->Problems().front().message,
+              ::testing::HasSubstr("spec.servers[1].tls.mode: AUTO_PASSTHROUGH"));
+  Apply(gateway("PASSTHROUGH"));
+  EXPECT_THAT(pilot_->Problems(), IsEmpty());
+  Apply(gateway("AUTO_PASSTHROUGH"));
+  Apply(gateway("AUTO_PASSTHROUGH"), config::EventType::kDeleted);
+  EXPECT_THAT(pilot_->Problems(), IsEmpty());
+}
+
 // What istiod serves to the same proxies, by name.
 TEST(PilotReference, NamesAreIstiods) {
   for (const char* scene : {"plain", "headless", "serviceentry", "virtualservice", "gateway",

@@ -36,6 +36,7 @@ int RunApply(const Globals& globals, const Flags& flags) {
   PrintActions(*answer);
   if (flags.no_wait) return kExitOk;
   const int live = ReportLive(*mesh, *timeout, began);
+  WarnOf(*mesh, *objects);
   // Whether this machine can run a Deployment is known once the host has tried.
   if (!mesh->Refresh().ok()) return live;
   const Status runs = CheckDeployments(mesh->status(), DeploymentsOf(*objects));

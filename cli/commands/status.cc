@@ -7,6 +7,7 @@
 
 #include "cli/command.h"
 #include "cli/edges.h"
+#include "cli/live.h"
 #include "cli/output/mesh.h"
 #include "cli/running_mesh.h"
 #include "host/controllers/json.h"
@@ -18,7 +19,7 @@ struct Flags {
   std::string output = "table";
 };
 
-int PrintText(const RunningMesh& mesh) {
+int PrintText(RunningMesh& mesh) {
   const Json& status = mesh.status();
   fmt::print("{}", MeshSummary(status, RealClock().Wall()));
   fmt::print("\n{}", WorkloadTable(status, RealClock().Wall()));
@@ -34,19 +35,23 @@ int PrintText(const RunningMesh& mesh) {
   for (const Json& problem : host::ArrayAt(status, "problems"))
     fmt::print("\nproblem: {}: {}\n  {}\n", host::StringAt(problem, "object"),
                host::StringAt(problem, "what"), host::StringAt(problem, "remedy"));
+  for (const Problem& problem : ReadProblems(mesh))
+    fmt::print("\nproblem: {}: {}\n", problem.object, problem.message);
   return kExitOk;
 }
 
 int RunStatus(const Globals& globals, const Flags& flags) {
   if (flags.output != "table" && flags.output != "json")
     return Fail(fmt::format("there is no output {}", flags.output), "choose -o table or -o json");
-  const auto mesh = RunningMesh::Find(globals);
+  auto mesh = RunningMesh::Find(globals);
   if (!mesh.ok()) return Fail(mesh.status());
   if (flags.output == "table") return PrintText(*mesh);
   Json status = mesh->status();
   status["apiVersion"] = "meltemi.io/v1";
   status["kind"] = "MeshStatus";
   if (const std::string url = GatewayUrl(status); !url.empty()) status["gateway"]["url"] = url;
+  for (const Problem& problem : ReadProblems(*mesh))
+    status["problems"].push_back({{"object", problem.object}, {"what", problem.message}});
   status["edges"] = EdgesJson(ReadEdges(*mesh));
   fmt::print("{}\n", status.dump(2, ' ', false, Json::error_handler_t::replace));
   return kExitOk;

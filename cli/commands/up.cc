@@ -133,6 +133,7 @@ Status Fill(RunningMesh& mesh, const std::vector<config::ObjectPtr>& objects, Du
   const auto live = AwaitLive(mesh, std::chrono::seconds(10), &signals);
   if (!live.ok()) return live.status();
   for (const std::string& one : live->rejected) fmt::print(stderr, "warning: {}\n", one);
+  WarnOf(mesh, objects);
   return mesh.Refresh();
 }
 

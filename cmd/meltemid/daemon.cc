@@ -8,6 +8,7 @@
 
 #include "citadel/files.h"
 #include "cmd/meltemid/mesh_file.h"
+#include "galley/api/token.h"
 #include "galley/judge.h"
 #include "lib/base/log.h"
 
@@ -125,7 +126,11 @@ Status Daemon::OpenAuthority() {
   authority_ = *std::move(authority);
   MELTEMI_ASSIGN_OR_RETURN(
       tokens_, citadel::TokenIssuer::Open(is_kept ? flags_.state_dir + "/token-key.pem" : ""));
-  authenticator_ = std::make_unique<citadel::Authenticator>(*tokens_, mesh_.trust_domain());
+  authenticator_ = std::make_unique<citadel::Authenticator>(
+      *tokens_, mesh_.trust_domain(),
+      [this](const std::string& ns, const std::string& name, const std::string& uid) {
+        return galley::IsAccountPresent(store(), ns, name, uid);
+      });
   csr_ = std::make_unique<citadel::CsrService>(*authority_, *authenticator_);
 
   identity::AltNames names{.uris = {}, .dns = {"localhost"}, .ips = {"127.0.0.1", "::1"}};
@@ -139,6 +144,11 @@ Status Daemon::OpenAuthority() {
                            citadel::ServerIdentity::Create(loop_, *authority_, std::move(names)));
   if (!is_kept) return absl::OkStatus();
   return citadel::WriteSmallFile(flags_.state_dir + "/root-cert.pem", authority_->root_pem(), 0644);
+}
+
+config::Store& Daemon::store() const {
+  if (embedded_ != nullptr) return *embedded_;
+  return *directory_;
 }
 
 Status Daemon::StartApi() {
@@ -166,9 +176,7 @@ Status Daemon::StartApi() {
                                              .lifetime = expiration}));
     return galley::ServiceAccountToken{std::move(issued.token), issued.expires};
   };
-  config::Store* store = directory_.get();
-  if (embedded_ != nullptr) store = embedded_.get();
-  auto api = galley::Api::Start(loop_, *store, embedded_.get(), std::move(options));
+  auto api = galley::Api::Start(loop_, store(), embedded_.get(), std::move(options));
   if (!api.ok()) return CannotListen("--api-address", flags_.api_addresses.front(), api.status());
   api_ = *std::move(api);
   for (const net::Address& address : api_->addresses()) {

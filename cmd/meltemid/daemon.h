@@ -43,6 +43,8 @@ class Daemon final {
   Status OpenAuthority();
   Status OpenStores();
   Status StartApi();
+  // What the API is over.
+  config::Store& store() const;
   Status StartDiscovery();
   StatusOr<std::string> Admit(const grpc::PeerInfo& peer, const xds::NodeInfo& node) const;
   void EndWhenIdle();

@@ -16,11 +16,16 @@ namespace {
 
 using nlohmann::json;
 
+constexpr std::string_view kDefaultAccount = "default";
 constexpr size_t kBodyBytesMax = 64 * 1024;
 // Kubernetes' default and bounds.
 constexpr auto kExpirationDefault = std::chrono::seconds(3600);
 constexpr auto kExpirationMin = std::chrono::seconds(600);
 constexpr int64_t kExpirationSecondsMax = int64_t{1} << 32;
+
+std::string DefaultUid(const config::Object& ns) {
+  return StableUid(ns.meta.uid + "/default");
+}
 
 StatusOr<std::string> UidOf(const Route& route, const config::Store& store) {
   const auto account = store.Get({&config::kinds::kServiceAccount, route.ns, route.name});
@@ -29,7 +34,7 @@ StatusOr<std::string> UidOf(const Route& route, const config::Store& store) {
   if (place == nullptr) {
     return absl::NotFoundError(fmt::format("namespaces \"{}\" not found", route.ns));
   }
-  if (route.name == "default") return StableUid(place->meta.uid + "/default");
+  if (route.name == kDefaultAccount) return DefaultUid(*place);
   return absl::NotFoundError(fmt::format("serviceaccounts \"{}\" not found", route.name));
 }
 
@@ -84,6 +89,16 @@ StatusOr<json> Issue(const Route& route, const http::ServiceRequest& request,
 }
 
 }  // namespace
+
+bool IsAccountPresent(const config::Store& store, const std::string& ns, const std::string& name,
+                      const std::string& uid) {
+  const auto account = store.Get({&config::kinds::kServiceAccount, ns, name});
+  if (account != nullptr && (uid.empty() || account->meta.uid == uid)) return true;
+  if (name != kDefaultAccount) return false;
+  // Storing a `default` takes nothing from those that had the implied one.
+  const auto place = store.Get({&config::kinds::kNamespace, "", ns});
+  return place != nullptr && (uid.empty() || DefaultUid(*place) == uid);
+}
 
 http::ServiceResponse RequestToken(const Route& route, const http::ServiceRequest& request,
                                    const config::Store& store, const TokenIssuer& issuer) {

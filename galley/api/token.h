@@ -24,6 +24,10 @@ using TokenIssuer = std::function<StatusOr<ServiceAccountToken>(
     const std::string& ns, const std::string& name, const std::string& uid,
     const std::vector<std::string>& audiences, Duration expiration)>;
 
+// True when the account is there and, unless `uid` is "", is the one that had this uid.
+bool IsAccountPresent(const config::Store& store, const std::string& ns, const std::string& name,
+                      const std::string& uid);
+
 // Each namespace has a ServiceAccount `default`, whether or not it is stored; its uid is then made
 // of the namespace's. Requires: a route to kToken.
 http::ServiceResponse RequestToken(const Route& route, const http::ServiceRequest& request,

@@ -21,7 +21,10 @@ namespace {
 
 // Tokens are asked for a day (request_token) and written anew twice in it, as the kubelet does at
 // 80 %.
-constexpr Duration kTokenRefresh = std::chrono::hours(10);
+constexpr auto kTokenRefresh = std::chrono::hours(10);
+// Timers stand still while a laptop sleeps and tokens do not: the wall clock is looked at this
+// often.
+constexpr auto kTokenLook = std::chrono::minutes(1);
 
 Status WriteSecret(const std::string& path, const std::string& text) {
   // Written beside and renamed: a proxy that reads it now sees the old or the new one whole.
@@ -138,7 +141,8 @@ Status Supervisor::OpenApi() {
   pods_->OnPodChange([this](const std::string& key) { OnPodChange(key); });
   pods_->Start();
   deployments_->Start();
-  token_timer_.Arm(kTokenRefresh);
+  tokens_due_ = RealClock().Wall() + kTokenRefresh;
+  token_timer_.Arm(kTokenLook);
   return absl::OkStatus();
 }
 
@@ -160,7 +164,10 @@ StatusOr<Command> Supervisor::ProxyCommand(const ProxyRequest& request) {
 }
 
 void Supervisor::RefreshTokens() {
-  token_timer_.Arm(kTokenRefresh);
+  token_timer_.Arm(kTokenLook);
+  const WallTime now = RealClock().Wall();
+  if (now < tokens_due_) return;
+  tokens_due_ = now + kTokenRefresh;
   const std::string api = programs_.api_address();
   for (const std::string& key : pods_->keys()) {
     const Workload* workload = pods_->Find(key);
@@ -170,7 +177,9 @@ void Supervisor::RefreshTokens() {
     const auto token = options_.request_token(api, request->ns, account);
     Status written = token.status();
     if (token.ok()) written = WriteSecret(workload->spec().directory + "/token", *token);
-    if (!written.ok()) MELTEMI_LOG(warn, "a new token for {}: {}", key, Message(written));
+    if (written.ok()) continue;
+    tokens_due_ = now;  // at the next look
+    MELTEMI_LOG(warn, "a new token for {}: {}", key, Message(written));
   }
 }
 

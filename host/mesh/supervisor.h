@@ -73,6 +73,7 @@ class Supervisor final {
   std::string gateway_key_;
   bool is_stopping_ = false;
   WallTime started_{};
+  WallTime tokens_due_{};
   runtime::Timer token_timer_;
 };
 

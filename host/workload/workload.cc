@@ -20,6 +20,7 @@ constexpr Duration kProxyPollCalm = std::chrono::seconds(1);
 constexpr Duration kProxyPollWaitMax = std::chrono::seconds(1);
 // The sandbox's first process answers from its poll loop; one that does not is stuck.
 constexpr Duration kCaptureWaitMax = std::chrono::milliseconds(500);
+constexpr int kCannotStart = 127;  // a shell's exit code for it
 constexpr Duration kUnhealthyGrace = std::chrono::seconds(5);
 
 Fd Null() {
@@ -243,13 +244,17 @@ void Workload::OnAppRefused(int error) {
   app_id_ = 0;
   state_.is_app_running = false;
   StopProbes();
+  const bool is_restarted = spec_.restart != RestartPolicy::kNever;
   state_.message = fmt::format(
-      "its command {} cannot be started: {}\ncorrect the command or the working directory of its "
-      "image in the "
-      "image map",
-      spec_.app.argv[0], std::strerror(error));
+      "its command {} cannot be started: {}\n{}", spec_.app.argv[0], std::strerror(error),
+      is_restarted ? "correct the command or the working directory of its image in the image map"
+                   : "correct the command; a path counts from the folder it was given in");
   app_log_->Note(state_.message);
   if (state_.phase == Phase::kStoppingApp) return End();
+  if (!is_restarted) {
+    state_.app_ending = {.code = kCannotStart, .error = error};
+    return Stop();
+  }
   if (state_.phase == Phase::kRunning) app_timer_.Arm(app_backoff_.Next(app_started_, loop_.Now()));
   Update();
 }

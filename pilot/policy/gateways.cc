@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pilot/policy/gateways.h"
 
+#include <fmt/format.h>
 #include <google/protobuf/util/message_differencer.h>
 
 #include <algorithm>
@@ -12,6 +13,20 @@ namespace meltemi::pilot {
 bool GatewayServer::operator==(const GatewayServer& other) const {
   return gateway == other.gateway && bind_port == other.bind_port &&
          google::protobuf::util::MessageDifferencer::Equals(server, other.server);
+}
+
+Status JudgeServers(const config::Object& object) {
+  using TlsSettings = istio::networking::v1::ServerTLSSettings;
+  const auto& servers = object.Spec<istio::networking::v1::Gateway>().servers();
+  for (int i = 0; i < servers.size(); ++i) {
+    if (servers[i].tls().mode() != TlsSettings::AUTO_PASSTHROUGH) continue;
+    return absl::UnimplementedError(
+        fmt::format("spec.servers[{}].tls.mode: AUTO_PASSTHROUGH is not supported by this version "
+                    "of Meltemi, the server is left out; name the hosts in a TLS route of a "
+                    "VirtualService and use PASSTHROUGH",
+                    i));
+  }
+  return absl::OkStatus();
 }
 
 GatewayServers FindGatewayServers(const std::vector<config::ObjectPtr>& gateways,

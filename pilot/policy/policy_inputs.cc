@@ -3,6 +3,8 @@
 
 #include <google/protobuf/util/message_differencer.h>
 
+#include "pilot/policy/gateways.h"
+
 namespace meltemi::pilot {
 namespace {
 
@@ -50,7 +52,10 @@ void PolicyInputs::Put(const config::ObjectKey& key, const config::ObjectPtr& ob
   if (key.kind == &config::kinds::kDestinationRule) return PutRule(key, object);
   if (key.kind == &config::kinds::kVirtualService) return PutVirtualService(key, object);
   if (key.kind == &config::kinds::kSecret) return secrets.Set(key, object);
-  if (key.kind == &config::kinds::kGateway) return Move(gateways, 0, before, object);
+  if (key.kind == &config::kinds::kGateway) {
+    problems_.Set(key, object == nullptr ? absl::OkStatus() : JudgeServers(*object));
+    return Move(gateways, 0, before, object);
+  }
   Move(peer_authentications, key.ns, before, object);
 }
 

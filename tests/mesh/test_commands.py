@@ -44,6 +44,24 @@ def test_a_deployment_without_a_mapping_is_told_by_apply(mesh):
     mesh.delete_text(text)
 
 
+def test_what_the_mesh_does_not_do_is_told_by_apply_and_status(mesh):
+    text = ("apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: cross}\nspec:\n  selector: {istio: ingressgateway}\n"
+            "  servers: [{port: {number: 15443, name: tls, protocol: TLS}, tls: {mode: AUTO_PASSTHROUGH}, hosts: ['*.local']}]\n")
+    result = mesh.apply_text(text)
+    assert "warning: Gateway default/cross: spec.servers[0].tls.mode" in result.stderr
+    assert "problem: Gateway default/cross: spec.servers[0].tls.mode" in mesh.run("status").stdout
+    assert [p["object"] for p in mesh.status()["problems"]] == ["Gateway default/cross"]
+    assert "warning" not in mesh.apply_text(RULE).stderr
+    mesh.delete_text(text), mesh.delete_text(RULE)
+    assert mesh.status()["problems"] == []
+
+
+def test_run_ends_when_its_command_cannot_start(mesh):
+    result = mesh.run("run", "--service", "absent", "--", "./no-such-program", check=False, timeout=20)
+    assert result.returncode == 127
+    assert "./no-such-program cannot be started" in result.stdout + result.stderr and "image map" not in result.stdout + result.stderr
+
+
 def test_get_in_every_form(mesh):
     table = mesh.run("get", "svc").stdout.splitlines()
     assert table[0].split() == ["NAME", "TYPE", "CLUSTER-IP", "PORTS", "AGE"]

@@ -53,13 +53,15 @@ def bearer(token):
     return (("authorization", f"Bearer {token}"),)
 
 
-def request_certificate(channel, tmp_path, metadata):
+def request_certificate(channel, tmp_path, metadata, lifetime_s=0):
     subprocess.run(["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/O=someone",
                     "-addext", "subjectAltName=URI:spiffe://cluster.local/ns/kube-system/sa/admin",
                     "-keyout", tmp_path / "key.pem", "-out", tmp_path / "csr.pem"], check=True, capture_output=True)
     csr = (tmp_path / "csr.pem").read_bytes()
     # IstioCertificateRequest{csr = 1}; the length takes two bytes.
     message = b"\x0a" + bytes([len(csr) & 0x7F | 0x80, len(csr) >> 7]) + csr
+    if lifetime_s:  # validity_duration = 3, of two bytes too
+        message += bytes([0x18, lifetime_s & 0x7F | 0x80, lifetime_s >> 7])
     return channel.unary_unary(CSR_METHOD)(message, metadata=metadata, timeout=10)
 
 
@@ -103,6 +105,45 @@ def test_a_restart_keeps_root_and_tokens(plane, tmp_path):
     assert request_certificate(secure_channel(plane, tmp_path), tmp_path, bearer(token))
     for name in ["ca/root-key.pem", "token-key.pem"]:
         assert (tmp_path / "state" / name).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_deleted_account_is_refused_at_once(plane, tmp_path):
+    token = make_account(plane, "client")
+    channel = secure_channel(plane, tmp_path)
+    assert request_certificate(channel, tmp_path, bearer(token))
+    assert plane.api.call("DELETE", f"{ACCOUNT}/client")[0] == 200
+
+    def refusal(method):
+        with pytest.raises(grpc.RpcError) as refused:
+            method()
+        assert refused.value.code() == grpc.StatusCode.UNAUTHENTICATED and "was deleted" in refused.value.details()
+    refusal(lambda: request_certificate(channel, tmp_path, bearer(token)))
+    again = make_account(plane, "client")
+    refusal(lambda: request_certificate(channel, tmp_path, bearer(token)))  # the name is used again, by another
+    assert request_certificate(channel, tmp_path, bearer(again))
+    implied = token_of(plane, "default")
+    make_account(plane, "default")
+    assert request_certificate(channel, tmp_path, bearer(implied))
+
+
+def test_a_lifetime_over_the_maximum_is_refused(tmp_path):
+    plane = ControlPlane(tmp_path, "--state-dir", tmp_path / "state", "--api-address", f"unix:{tmp_path}/api.sock",
+                         env={"DEFAULT_WORKLOAD_CERT_TTL": "1h", "MAX_WORKLOAD_CERT_TTL": "2h"})
+    plane.api = Api(tmp_path / "api.sock")
+    try:
+        plane.start()
+        token = make_account(plane, "client")
+        channel = secure_channel(plane, tmp_path)
+        answer = request_certificate(channel, tmp_path, bearer(token))
+        leaf = answer[answer.index(b"-----BEGIN"):]
+        for seconds, has_ended in [(3500, False), (3700, True)]:
+            check = subprocess.run(["openssl", "x509", "-noout", "-checkend", str(seconds)], input=leaf, capture_output=True)
+            assert (check.returncode != 0) == has_ended, check.stdout
+        with pytest.raises(grpc.RpcError) as refused:
+            request_certificate(channel, tmp_path, bearer(token), lifetime_s=7201)
+        assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT and "7200 s" in refused.value.details()
+    finally:
+        plane.close()
 
 
 @pytest.fixture
