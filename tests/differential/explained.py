@@ -2,6 +2,8 @@
 (whether Meltemi accepts, pattern of a mutation's label or of the strict reader's error, reason)."""
 import re
 
+import strict
+
 LONE = [
     (False, r"^error: bare LF$|^error: bare CR or LF",
      "RFC 9112 §2.2 lets a recipient take a lone LF for a line's end and does not ask it to: who does, and who does not, read two messages "
@@ -19,6 +21,8 @@ LONE = [
     # Alone only beside a second mutation, which one of the others refuses for a reason of its own.
     (True, r"^target:absolute-(other-host|query)", "RFC 9112 §3.2.2: the target's authority stands, a received Host is ignored; an empty path is /"),
     (True, r"^host:'Host: h:(80:80|x|9999)", "ports of a Host that no route asks for are the origin's to judge"),
+    (False, r"^target:absolute-bare", "RFC 9112 §3.2.4: OPTIONS without a path asks for *, which no route by prefix / matches"),
+    (True, r"^target:fragment", "cut off, as Istio asks of Envoy (http_reject_path_with_fragment: false) and nginx does; RFC 9112 §3.2 knows none"),
     (True, r"^method:", "RFC 9110 §9.1, §16.1: any token is a method; Envoy and nginx know a list"),
     (False, r"^trailer:.*(100007|3200)$", "trailers have limits (BodyReader::kTrailerBytesMax, header_fields_max)"),
 ]
@@ -30,14 +34,25 @@ REFUSED = [
     (False, r"^field:'Connection: x0,", "more options in Connection than any use needs: each costs a search"),
     (False, r"^extension:huge", "chunk extensions have a limit"),
     (False, r"^version:'HTTP/1.0'", "426 unless http_protocol_options.accept_http_10, as Envoy does"),
-    (False, r"^host:'Host:'", "RFC 9110 §4.2.1: an http URI with an empty host MUST be rejected"),
+    (False, r"^fact: empty host", "RFC 9110 §4.2.1: an http URI with an empty host MUST be rejected"),
+    (False, r"^trailer:b'Content-Length", "a field of framing among trailers is dropped when it is well-formed (RFC 9110 §6.5.1)"),
+    (False, r"^target:absolute-bare", "RFC 9112 §3.2.4: OPTIONS without a path asks for *, which no route by prefix / matches"),
     (False, r"^connect:", "no route matches CONNECT here, and bytes behind a refused one belong to nobody (data-plane.md §7.1 #5)"),
-    (False, r"^field:'Upgrade: (foo|websocket)\|", "403 unless upgrade_configs names it; bytes behind a refused upgrade belong to nobody (§7.1 #5)"),
+    (False, r"^fact: upgrade", "403 unless upgrade_configs names it; bytes behind a refused upgrade belong to nobody (§7.1 #5)"),
 ]
 
 
+def facts(outcome):
+    """What mangled bytes may come to as well as a mutation."""
+    for message in outcome.reference.messages:
+        if b"" in message.get(b"host"):
+            yield "fact: empty host"
+        if message.get(b"upgrade") and b"upgrade" in strict.options_of(message):
+            yield "fact: upgrade"
+
+
 def reason(table, accepts, outcome):
-    texts = [*outcome.case.labels, f"error: {outcome.reference.error}"]
+    texts = [*outcome.case.labels, *facts(outcome), f"error: {outcome.reference.error}"]
     for own, pattern, why in table:
         if own == accepts and any(re.search(pattern, text, re.S) for text in texts):
             return why

@@ -66,7 +66,7 @@ class Proxy:
                        "static_resources": {"listeners": listeners, "clusters": clusters}, **bootstrap}
         stem = f"{self.name}-{self.admin_port}"
         self.file = directory / f"{stem}.yaml"
-        self.file.write_text(yaml.safe_dump(self.config))
+        self.file.write_text(yaml.safe_dump(json.loads(json.dumps(self.config))))  # without aliases
         program = [ENVOY, "--disable-hot-restart", "-l", "warning"] if envoy else [BIN / "meltemi-proxy"]
         self.program = Program([*program, "-c", self.file, "--concurrency", "1", *flags], directory / f"{stem}.log", env=env)
         wait_until(self.is_ready, what=f"{self.name} to be ready")

@@ -438,7 +438,7 @@ int Session::WriteData(const nghttp2_frame& frame, const uint8_t* head, size_t b
   output.Append({reinterpret_cast<const char*>(head), kFrameHeadBytes});
   output.Append(stream.unsent_.view().substr(0, bytes));
   stream.unsent_.Consume(bytes);
-  if (stream.wants_writable_ && stream.unsent_.size() * 2 <= limits_.stream_buffer_bytes) {
+  if (stream.wants_writable_ && stream.unsent_.size() * 2 <= StreamCore::kUnsentBytesMax) {
     Queue(stream, StreamCore::kWritable);
   }
   return 0;

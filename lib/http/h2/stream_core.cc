@@ -66,8 +66,7 @@ void StreamCore::ConsumeReceived(size_t bytes) {
 
 size_t StreamCore::Send(std::string_view bytes, bool end_stream) {
   if (!is_open_for_sending_ || send_ended_ || is_over_) return bytes.size();
-  const size_t limit = session_.limits().stream_buffer_bytes;
-  const size_t room = limit > unsent_.size() ? limit - unsent_.size() : 0;
+  const size_t room = kUnsentBytesMax > unsent_.size() ? kUnsentBytesMax - unsent_.size() : 0;
   const size_t taken = std::min(bytes.size(), room);
   unsent_.Append(bytes.substr(0, taken));
   if (taken < bytes.size()) {

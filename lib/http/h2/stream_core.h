@@ -18,6 +18,10 @@ class StreamCore {
  public:
   static constexpr size_t kInterimAnswersMax = 8;
 
+  // Body bytes taken from whoever sends, not framed yet: one block of the pool. What a slow reader
+  // makes wait is held here once per stream, so 1000 of them must not come to much.
+  static constexpr size_t kUnsentBytesMax = net::BlockPool::kBlockBytes;
+
   explicit StreamCore(Session& session);
   virtual ~StreamCore() = default;
   StreamCore(const StreamCore&) = delete;
