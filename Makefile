@@ -1,8 +1,9 @@
 # make demo    installs what is missing, builds, starts Bookinfo in a mesh and shows it working
 # make test    installs what is missing, builds, runs every test
 # make build   leaves the programs in build/release/bin
+# make fuzz    runs every fuzzer for SECONDS (600), or those in NAMES
 # make bench   prints the figures of docs/performance.md, beside HAProxy and Envoy
-.PHONY: demo test build deps unit asan e2e bench fmt gcc clean
+.PHONY: demo test build deps unit asan fuzz e2e bench fmt gcc clean
 .DEFAULT_GOAL := build
 jobs := $(shell nproc)
 
@@ -30,7 +31,14 @@ e2e: deps
 	@tools/build.sh release programs
 	@build/deps/python/bin/pytest -q tests
 
+# The time of each fuzzer is SECONDS; make itself knows no such variable.
+fuzz: deps
+	@tools/build.sh asan fuzzers
+	@tools/fuzz.sh $(or $(SECONDS),600) $(NAMES)
+
 test: unit e2e asan
+	@tools/build.sh asan fuzzers
+	@tools/fuzz.sh 2
 	@echo "all tests passed"
 
 gcc: deps

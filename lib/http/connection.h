@@ -11,6 +11,38 @@
 
 namespace meltemi::http {
 
+// How names of fields are written to HTTP/1 peers. Names that came with a message keep their case
+// whenever its codec was told to remember it (kAsReceived), whatever the writing codec says.
+enum class HeaderCase : uint8_t { kLower, kProper, kAsReceived };
+
+struct Http1Options {
+  bool has_trailers = false;  // trailers are passed on; else read, judged and dropped
+  HeaderCase header_case = HeaderCase::kLower;
+};
+
+// What one peer may do before its connection ends with ENHANCE_YOUR_CALM. Defaults are Envoy's
+// unless noted.
+struct Http2Options {
+  uint32_t header_table_bytes = 4096;  // the peer's compression table, held by us
+  bool allows_connect = true;          // servers: extended CONNECT (RFC 8441)
+  uint32_t empty_frames_max = 1;       // in a row, without END_STREAM (CVE-2019-9518)
+  uint32_t priority_frames_per_stream_max = 100;
+  uint32_t window_updates_per_data_frame_max = 10;  // CVE-2019-9517 and its like
+  // PING, SETTINGS and frames nobody knows (CVE-2019-9512, -9515), beyond four for each DATA or
+  // HEADERS frame that went either way. Ours: Envoy bounds only the answers that wait.
+  uint32_t control_frames_per_minute_max = 1000;
+  uint32_t outbound_frames_max = 10000;
+  uint32_t outbound_control_frames_max = 1000;  // answers to PING and SETTINGS that wait
+  // Requests given up by their peer within a second and before an answer began: the connection ends
+  // when they are half of this many, or half of all that ended (CVE-2023-44487).
+  uint32_t premature_resets_streams = 500;
+  // A PING each interval; unanswered for the timeout, the connection ends. 0 = none.
+  Duration keepalive_interval{0};
+  Duration keepalive_timeout{0};
+  uint32_t keepalive_jitter_percent = 15;
+  Duration drain_time = std::chrono::seconds(5);  // between the two GOAWAYs, at most
+};
+
 struct Limits {
   size_t head_bytes_max = 60 * 1024;  // Envoy's default, answered with 431
   size_t header_fields_max = 100;
@@ -19,8 +51,8 @@ struct Limits {
   uint32_t streams_max = 100;  // concurrent, HTTP/2
   uint32_t connection_window_bytes = 1024 * 1024;
   size_t pipelined_requests_max = 64;  // HTTP/1 requests answered per pass before others get a turn
-  uint32_t resets_per_minute_max = 500;            // HTTP/2 RST_STREAM flood (CVE-2023-44487)
-  uint32_t control_frames_per_minute_max = 10000;  // PING, SETTINGS floods
+  Http1Options http1 = {};
+  Http2Options http2 = {};
 };
 
 // -- server

@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -63,11 +64,20 @@ class HeaderMap final {
   size_t size() const { return fields_.size(); }
   size_t bytes() const;
   Arena& arena() const { return arena_; }
-  void Clear() { fields_.clear(); }
+  void Clear() {
+    fields_.clear();
+    written_names_ = {};
+  }
+
+  // Names as the peer wrote them, in order of arrival, for HTTP/1 peers that care about case; empty
+  // unless the codec was told to remember. In the arena. Never compared with.
+  std::span<const std::string_view> written_names() const { return written_names_; }
+  void set_written_names(std::span<const std::string_view> names) { written_names_ = names; }
 
  private:
   Arena& arena_;
   std::vector<HeaderField> fields_;
+  std::span<const std::string_view> written_names_;
 };
 
 }  // namespace meltemi::http

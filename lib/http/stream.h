@@ -40,8 +40,8 @@ class StreamCallbacks {
   // Server streams: the request head is complete. Client streams: the response head is (never for
   // 1xx other than 101). `end_stream` = no body and no trailers follow.
   virtual void OnHead(bool end_stream) = 0;
-  // 1xx of a client stream (100, 103), to be passed on.
-  virtual void OnInformational(int status) { (void)status; }
+  // 1xx of a client stream (100, 103), to be passed on. The head is good during the call only.
+  virtual void OnInformational(const ResponseHead& head) { (void)head; }
   // Body bytes wait in PeekBody(), or the message ended (body_ended()).
   virtual void OnBody() = 0;
   // Output that was full has room again.
@@ -84,7 +84,7 @@ class ServerStream : public Stream {
  public:
   virtual RequestHead& request() = 0;
   virtual void SendContinue() = 0;  // 100
-  virtual void SendInformational(int status) = 0;
+  virtual void SendInformational(const ResponseHead& head) = 0;
   // Once. With end_stream the body is empty. For HTTP/1 the codec chooses framing from
   // content_length: known = content-length, unknown = chunked (close for HTTP/1.0).
   virtual void SendResponse(const ResponseHead& head, bool end_stream) = 0;

@@ -6,6 +6,7 @@
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/extensions/upstreams/http/v3/http_protocol_options.pb.h"
 #include "proxy/config/address_compiler.h"
+#include "proxy/http/codec_options.h"
 
 namespace meltemi::proxy {
 namespace {
@@ -167,21 +168,28 @@ void CompileCommonHttp(const core::HttpProtocolOptions& from, ClusterConfig& to)
   if (from.has_max_requests_per_connection()) {
     to.requests_per_connection_max = from.max_requests_per_connection().value();
   }
-}
-
-void CompileHttp2(const core::Http2ProtocolOptions& from, ClusterConfig& to) {
-  // Our windows keep their bounds; the peer's limit on streams is applied by the codec.
-  if (from.has_max_concurrent_streams()) {
-    to.http_limits.streams_max = from.max_concurrent_streams().value();
+  if (from.has_max_response_headers_kb()) {
+    to.http_limits.head_bytes_max = size_t{from.max_response_headers_kb().value()} * 1024;
+  }
+  if (from.has_max_headers_count()) {
+    to.http_limits.header_fields_max = from.max_headers_count().value();
   }
 }
 
+// Any of the three ways of saying which protocols an upstream speaks.
+template <typename Options>
+Status CompileCodec(const Options& from, ClusterConfig& to) {
+  MELTEMI_RETURN_IF_ERROR(CompileHttp1Options(from.http_protocol_options(), to.http_limits));
+  return CompileHttp2Options(from.http2_protocol_options(), to.http_limits);
+}
+
 Status CompileProtocol(const v3::Cluster& from, ClusterConfig& to) {
-  to.http_limits.streams_max = 100;
   CompileCommonHttp(from.common_http_protocol_options(), to);
   if (from.has_max_requests_per_connection()) {
     to.requests_per_connection_max = from.max_requests_per_connection().value();
   }
+  MELTEMI_RETURN_IF_ERROR(CompileHttp1Options(from.http_protocol_options(), to.http_limits));
+  MELTEMI_RETURN_IF_ERROR(CompileHttp2Options(from.http2_protocol_options(), to.http_limits));
   if (from.has_http2_protocol_options()) to.protocol = UpstreamProtocol::kHttp2;
   to.is_sni_from_authority = from.upstream_http_protocol_options().auto_sni();
   const auto found = from.typed_extension_protocol_options().find(std::string(kHttpOptionsName));
@@ -198,15 +206,15 @@ Status CompileProtocol(const v3::Cluster& from, ClusterConfig& to) {
       to.protocol = options.explicit_http_config().has_http2_protocol_options()
                         ? UpstreamProtocol::kHttp2
                         : UpstreamProtocol::kHttp1;
-      CompileHttp2(options.explicit_http_config().http2_protocol_options(), to);
+      MELTEMI_RETURN_IF_ERROR(CompileCodec(options.explicit_http_config(), to));
       break;
     case HttpOptions::kUseDownstreamProtocolConfig:
       to.protocol = UpstreamProtocol::kDownstream;
-      CompileHttp2(options.use_downstream_protocol_config().http2_protocol_options(), to);
+      MELTEMI_RETURN_IF_ERROR(CompileCodec(options.use_downstream_protocol_config(), to));
       break;
     case HttpOptions::kAutoConfig:
       to.protocol = UpstreamProtocol::kAuto;
-      CompileHttp2(options.auto_config().http2_protocol_options(), to);
+      MELTEMI_RETURN_IF_ERROR(CompileCodec(options.auto_config(), to));
       break;
     case HttpOptions::UPSTREAM_PROTOCOL_OPTIONS_NOT_SET:
       return absl::InvalidArgumentError(

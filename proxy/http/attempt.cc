@@ -48,8 +48,8 @@ void Attempt::OnHead(bool end_stream) {
   owner_.OnAttemptHead(end_stream);
 }
 
-void Attempt::OnInformational(int status) {
-  owner_.OnAttemptInformational(status);
+void Attempt::OnInformational(const http::ResponseHead& head) {
+  owner_.OnAttemptInformational(head);
 }
 
 void Attempt::OnBody() {

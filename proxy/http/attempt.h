@@ -20,7 +20,7 @@ class AttemptOwner {
   virtual void OnAttemptReady() = 0;
   virtual void OnAttemptFailed(const OpenFailureInfo& failure) = 0;
   virtual void OnAttemptHead(bool end_stream) = 0;
-  virtual void OnAttemptInformational(int status) = 0;
+  virtual void OnAttemptInformational(const http::ResponseHead& head) = 0;
   virtual void OnAttemptBody() = 0;
   virtual void OnAttemptWritable() = 0;
   virtual void OnAttemptReset(http::ResetReason reason) = 0;
@@ -62,7 +62,7 @@ class Attempt final : private http::StreamCallbacks, private StreamOpenCallbacks
   void OnStreamFailure(const OpenFailureInfo& failure) override;
   // StreamCallbacks
   void OnHead(bool end_stream) override;
-  void OnInformational(int status) override;
+  void OnInformational(const http::ResponseHead& head) override;
   void OnBody() override;
   void OnWritable() override;
   void OnReset(http::ResetReason reason) override;

@@ -120,7 +120,7 @@ class Exchange final : public FilterStream, private http::StreamCallbacks, priva
   void OnAttemptReady() override;
   void OnAttemptFailed(const OpenFailureInfo& failure) override;
   void OnAttemptHead(bool end_stream) override;
-  void OnAttemptInformational(int status) override;
+  void OnAttemptInformational(const http::ResponseHead& head) override;
   void OnAttemptBody() override;
   void OnAttemptWritable() override;
   void OnAttemptReset(http::ResetReason reason) override;

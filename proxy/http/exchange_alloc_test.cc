@@ -69,7 +69,7 @@ class QuietServerStream final : public QuietStream<http::ServerStream> {
  public:
   http::RequestHead& request() override { return head; }
   void SendContinue() override {}
-  void SendInformational(int) override {}
+  void SendInformational(const http::ResponseHead&) override {}
   void SendResponse(const http::ResponseHead& response, bool) override { status = response.status; }
   void Receive() {
     arena_.Reset();

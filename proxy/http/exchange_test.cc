@@ -399,7 +399,9 @@ TEST_F(ExchangeTest, ContinueIsTheUpstreamsToGive) {
   down_.head.expects_continue = true;
   Begin(false);
   EXPECT_EQ(down_.continues, 0);
-  up().last().callbacks->OnInformational(100);
+  http::ResponseHead head(down_.arena());
+  head.status = 100;
+  up().last().callbacks->OnInformational(head);
   EXPECT_EQ(down_.continues, 1);
 }
 

@@ -111,6 +111,7 @@ void Exchange::StartForwarding(const routing::ForwardAction& action) {
   if (head.expects_continue && !options_.proxies_continue) {
     down_->SendContinue();
     head.expects_continue = false;
+    head.headers.Remove(HeaderId::kExpect);  // it was answered
   }
   if (!action.mirrors.empty()) StartMirrors(action);
   if (is_request_taken_) OnRequestComplete();
@@ -300,13 +301,14 @@ void Exchange::OnAttemptHead(bool end_stream) {
   }
 }
 
-void Exchange::OnAttemptInformational(int status) {
-  if (down_ == nullptr || is_response_started_) return;
-  if (status == 100) {
+void Exchange::OnAttemptInformational(const http::ResponseHead& head) {
+  // Without proxy_100_continue the client's 100 is ours, and Envoy drops all others too.
+  if (down_ == nullptr || is_response_started_ || !options_.proxies_continue) return;
+  if (head.status == 100) {
     info_.request->expects_continue = false;
     down_->SendContinue();
   } else {
-    down_->SendInformational(status);
+    down_->SendInformational(head);
   }
 }
 

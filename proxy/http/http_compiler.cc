@@ -8,6 +8,7 @@
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 #include "proxy/filters/registry.h"
 #include "proxy/http/access_log_compiler.h"
+#include "proxy/http/codec_options.h"
 #include "proxy/http/compile.h"
 #include "proxy/http/http_connection.h"
 #include "proxy/http/http_options.h"
@@ -63,16 +64,9 @@ Status CompileCodec(const hcm::HttpConnectionManager& from, HttpOptions& to) {
   const auto& common = from.common_http_protocol_options();
   if (common.has_max_headers_count())
     to.limits.header_fields_max = common.max_headers_count().value();
-  const auto& http2 = from.http2_protocol_options();
-  if (http2.has_max_concurrent_streams()) {
-    to.limits.streams_max = http2.max_concurrent_streams().value();
-  }
-  if (http2.has_initial_stream_window_size()) {
-    to.limits.stream_buffer_bytes = http2.initial_stream_window_size().value();
-  }
-  if (http2.has_initial_connection_window_size()) {
-    to.limits.connection_window_bytes = http2.initial_connection_window_size().value();
-  }
+  MELTEMI_RETURN_IF_ERROR(CompileHttp1Options(from.http_protocol_options(), to.limits));
+  MELTEMI_RETURN_IF_ERROR(CompileHttp2Options(from.http2_protocol_options(), to.limits));
+  if (from.has_drain_timeout()) to.limits.http2.drain_time = ToDuration(from.drain_timeout());
   using Common = envoy::config::core::v3::HttpProtocolOptions;
   to.rejects_underscores = common.headers_with_underscores_action() == Common::REJECT_REQUEST;
   to.drops_underscores = common.headers_with_underscores_action() == Common::DROP_HEADER;

@@ -104,7 +104,7 @@ class RawOrigin:
 
     def __init__(self, serve):
         self.serve, self.results = serve, []
-        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.socket = socket.create_server(("127.0.0.1", 0), backlog=1000)
         self.port = self.socket.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
 

@@ -9,13 +9,15 @@
 
 namespace meltemi::http::h1 {
 
-void BodyReader::Start(Framing framing, int64_t length, size_t trailer_fields_max) {
+void BodyReader::Start(Framing framing, int64_t length, size_t trailer_fields_max,
+                       bool keeps_trailers) {
   framing_ = framing;
   remaining_ = framing == Framing::kLength ? static_cast<uint64_t>(length) : 0;
   has_ended_ = framing == Framing::kNone || (framing == Framing::kLength && length == 0);
   decoder_ = ChunkedDecoder();
   decoded_ = gap_ = 0;
   trailer_fields_max_ = trailer_fields_max;
+  keeps_trailers_ = keeps_trailers;
   trailers_.Clear();
 }
 
@@ -79,6 +81,7 @@ BodyReader::Verdict BodyReader::ReadTrailers(net::Buffer& input) {
   if (ParseTrailers(section, end, trailer_fields_max_, trailers_) != HeadError::kNone) {
     return Verdict::kBad;
   }
+  if (!keeps_trailers_) trailers_.Clear();
   gap_ += end;
   has_ended_ = true;
   return Verdict::kOk;

@@ -25,7 +25,9 @@ class BodyReader final {
 
   explicit BodyReader(Arena& arena) : trailers_(arena) {}
 
-  void Start(Framing framing, int64_t length, size_t trailer_fields_max);
+  // Trailers are judged in any case, and kept when `keeps_trailers`.
+  void Start(Framing framing, int64_t length, size_t trailer_fields_max,
+             bool keeps_trailers = false);
   // Looks at what arrived. kCutOff = the peer ended before the body did.
   Verdict Advance(net::Buffer& input, bool input_ended);
   std::string_view Peek(const net::Buffer& input) const;
@@ -55,6 +57,7 @@ class BodyReader final {
   size_t gap_ = 0;
   uint64_t remaining_ = 0;  // kLength: bytes not consumed yet
   size_t trailer_fields_max_ = 0;
+  bool keeps_trailers_ = false;
   HeaderMap trailers_;
 };
 

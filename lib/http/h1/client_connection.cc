@@ -133,6 +133,10 @@ bool ClientConnection::ReceiveHead() {
     Fail(error == HeadError::kTooManyFields ? ResetReason::kOverload : ResetReason::kProtocolError);
     return false;
   }
+  if (limits_.http1.header_case == HeaderCase::kAsReceived) {
+    const std::string_view written = input.view().substr(0, bytes);
+    stream_.response_.headers.set_written_names(WrittenNames(written, stream_.arena_));
+  }
   input.Consume(bytes);
   if (scanned_ != 0) connection_->set_input_bytes_max(kInputBytes);
   scanned_ = 0;
@@ -145,9 +149,9 @@ void ClientConnection::TakeHead(const Framing& framing) {
   const int status = stream.response_.status;
   if (status < 200 && status != 101) {
     if (++stream.interim_answers_ > kInterimAnswersMax) return Fail(ResetReason::kOverload);
+    stream.callbacks_->OnInformational(stream.response_);
     stream.response_.headers.Clear();
     stream.response_.content_length = kLengthUnknown;
-    stream.callbacks_->OnInformational(status);
     return;
   }
   // A 101 without an Upgrade asked for, or to CONNECT.
@@ -163,7 +167,8 @@ void ClientConnection::TakeHead(const Framing& framing) {
   if (!persists || stream.may_tunnel_) keeps_alive_ = false;
   const BodyReader::Framing body = JudgeBody(framing);
   if (body == BodyReader::Framing::kUntilClose) keeps_alive_ = false;
-  stream.reader_.Start(body, stream.response_.content_length, limits_.header_fields_max);
+  stream.reader_.Start(body, stream.response_.content_length, limits_.header_fields_max,
+                       limits_.http1.has_trailers);
   if (stream.may_tunnel_) {
     stream.writer_.Start(stream.is_tunnel_ ? BodyFraming::kUntilClose : BodyFraming::kNone, 0);
     // Without a tunnel there is nowhere for its bytes to go; the request is over.
@@ -257,8 +262,10 @@ void ClientConnection::Exchange::SendRequest(const RequestHead& head, bool end_s
   is_head_request_ = head.method == "HEAD";
   is_connect_ = head.method == "CONNECT" && head.upgrade.empty();
   may_tunnel_ = is_connect_ || !head.upgrade.empty();
-  const RequestForm form = WriteRequestHead(head, end_stream, owner_.connection_->output());
-  writer_.Start(form.framing, head.content_length);
+  const Http1Options& options = owner_.limits_.http1;
+  const RequestForm form =
+      WriteRequestHead(head, end_stream, owner_.connection_->output(), options.header_case);
+  writer_.Start(form.framing, head.content_length, options.has_trailers);
   if (end_stream && !may_tunnel_) EndRequest();
   owner_.connection_->Flush();
 }

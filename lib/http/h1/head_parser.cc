@@ -362,6 +362,22 @@ HeadError ParseResponseHead(char* head, size_t bytes, size_t fields_max, Respons
   return HeadError::kNone;
 }
 
+std::span<const std::string_view> WrittenNames(std::string_view head, Arena& arena) {
+  size_t lines = 0;
+  for (size_t at = head.find('\n'); at != std::string_view::npos; at = head.find('\n', at + 1)) {
+    ++lines;
+  }
+  char* const room = arena.Allocate(lines * sizeof(std::string_view), alignof(std::string_view));
+  auto* const names = reinterpret_cast<std::string_view*>(room);
+  size_t count = 0;
+  for (size_t at = head.find('\n') + 1; at < head.size(); at = head.find('\n', at) + 1) {
+    const size_t colon = head.find(':', at);
+    if (head[at] == '\r' || colon == std::string_view::npos) break;
+    new (&names[count++]) std::string_view(arena.Copy(head.substr(at, colon - at)));
+  }
+  return {names, count};
+}
+
 HeadError ParseTrailers(char* head, size_t bytes, size_t fields_max, HeaderMap& out) {
   Framing framing;
   Gathered gathered;

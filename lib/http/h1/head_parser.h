@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 #include "lib/http/message.h"
@@ -60,6 +61,10 @@ HeadError ParseResponseHead(char* head, size_t bytes, size_t fields_max, Respons
                             Framing& framing);
 // Trailer section: field lines and the empty line. Fields that frame or route are dropped.
 HeadError ParseTrailers(char* head, size_t bytes, size_t fields_max, HeaderMap& out);
+
+// The names in a head that was parsed without an error, as they stand in `head` (a copy made before
+// parsing). Copied to the arena.
+std::span<const std::string_view> WrittenNames(std::string_view head, Arena& arena);
 
 bool EqualsIgnoreCase(std::string_view a, std::string_view lower_case);
 

@@ -133,6 +133,10 @@ bool ServerConnection::ParseHead() {
     Refuse(error);
     return false;
   }
+  if (limits_.http1.header_case == HeaderCase::kAsReceived) {
+    const std::string_view written = input.view().substr(0, bytes);
+    stream_.request_.headers.set_written_names(WrittenNames(written, stream_.arena_));
+  }
   input.Consume(bytes);
   if (scanned_ != 0) connection_->set_input_bytes_max(kInputBytes);
   scanned_ = 0;
@@ -153,7 +157,8 @@ void ServerConnection::StartExchange(const Framing& framing) {
                                    : framing.is_chunked         ? BodyReader::Framing::kChunked
                                    : request.content_length > 0 ? BodyReader::Framing::kLength
                                                                 : BodyReader::Framing::kNone;
-  stream_.reader_.Start(body, request.content_length, limits_.header_fields_max);
+  stream_.reader_.Start(body, request.content_length, limits_.header_fields_max,
+                        limits_.http1.has_trailers);
   const bool ends = body == BodyReader::Framing::kNone;
   stream_.is_end_told_ = ends;
   callbacks_.OnStream(stream_);
@@ -242,7 +247,8 @@ void ServerConnection::Refuse(HeadError error) {
   Arena arena;
   ResponseHead head(arena);
   head.status = answer.status;
-  WriteResponseHead(head, true, {.says_close = true}, connection_->output());
+  WriteResponseHead(head, true, {.says_close = true, .header_case = limits_.http1.header_case},
+                    connection_->output());
   CloseGently();
   callbacks_.OnProtocolError(answer.detail);
 }
@@ -301,14 +307,16 @@ bool ServerConnection::Exchange::body_ended() const {
 void ServerConnection::Exchange::SendContinue() {
   if (is_answered_ || has_continued_ || !is_active_) return;
   has_continued_ = true;
-  SendInformational(100);
+  ResponseHead head(arena_);
+  head.status = 100;
+  SendInformational(head);
 }
 
-void ServerConnection::Exchange::SendInformational(int status) {
+void ServerConnection::Exchange::SendInformational(const ResponseHead& head) {
+  // HTTP/1.0 knows none (RFC 9110 §15.2).
   if (is_answered_ || !is_active_ || request_.protocol == Protocol::kHttp10) return;
-  ResponseHead head(arena_);
-  head.status = status;
-  WriteResponseHead(head, true, {}, owner_.connection_->output());
+  WriteResponseHead(head, true, {.header_case = owner_.limits_.http1.header_case},
+                    owner_.connection_->output());
   owner_.connection_->Flush();
 }
 
@@ -333,10 +341,12 @@ void ServerConnection::Exchange::SendResponse(const ResponseHead& head, bool end
                                                  .is_to_http10 = is_http10,
                                                  .is_tunnel = is_tunnel_,
                                                  .says_close = !owner_.keeps_alive_,
-                                                 .says_keep_alive = is_http10},
+                                                 .says_keep_alive = is_http10,
+                                                 .header_case = owner_.limits_.http1.header_case},
                                                 owner_.connection_->output());
   if (framing == BodyFraming::kUntilClose) owner_.keeps_alive_ = false;
-  writer_.Start(is_tunnel_ ? BodyFraming::kUntilClose : framing, head.content_length);
+  writer_.Start(is_tunnel_ ? BodyFraming::kUntilClose : framing, head.content_length,
+                owner_.limits_.http1.has_trailers);
   if (end_stream) {
     EndResponse();
   } else if (may_tunnel_) {
@@ -373,6 +383,9 @@ void ServerConnection::Exchange::Reset(ResetReason) {
   if (!is_active_) return;
   is_active_ = false;
   callbacks_ = nullptr;
+  // What was answered so far still goes out: that more is missing its framing shows. Without any,
+  // only a reset can.
+  if (is_answered_ && !is_tunnel_ && writer_.is_framed()) return owner_.CloseGently();
   owner_.Close();
 }
 

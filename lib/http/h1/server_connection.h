@@ -50,7 +50,7 @@ class ServerConnection final : public http::ServerConnection,
     net::Connection* connection() override { return owner_.connection_.get(); }
     RequestHead& request() override { return request_; }
     void SendContinue() override;
-    void SendInformational(int status) override;
+    void SendInformational(const ResponseHead& head) override;
     void SendResponse(const ResponseHead& head, bool end_stream) override;
 
    private:

@@ -66,7 +66,7 @@ TEST_F(H1Server, TakesHeadsByteByByte) {
 }
 
 TEST_F(H1Server, DecodesChunksAndTrailers) {
-  Start();
+  Start({.http1 = {.has_trailers = true}});
   server_owner.on_request = [](ServerExchange& e) {
     e.on_end = [&e] { e.Respond(200, e.body, false); };
   };
@@ -79,6 +79,41 @@ TEST_F(H1Server, DecodesChunksAndTrailers) {
   const ServerExchange& e = *server_owner.exchanges.at(0);
   ASSERT_EQ(1u, e.trailers.size());
   EXPECT_EQ("t", e.trailers[0].first);
+}
+
+TEST_F(H1Server, DropsTrailersUnlessToldToKeepThem) {
+  Start();
+  server_owner.on_request = [](ServerExchange& e) {
+    e.on_end = [&e] {
+      ResponseHead head(e.server->arena());
+      head.status = 200;
+      HeaderMap trailers(e.server->arena());
+      trailers.Add("x-sum", "1");
+      e.server->SendResponse(head, false);
+      e.server->SendTrailers(trailers);
+    };
+  };
+  Write("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nT: 1\r\n\r\n");
+  RunUntil([&] { return received.ends_with("\r\n\r\n0\r\n\r\n"); });
+  EXPECT_TRUE(server_owner.exchanges.at(0)->trailers.empty());
+}
+
+TEST_F(H1Server, KeepsTheCaseOfNamesForWhoeverWritesThem) {
+  Start({.http1 = {.header_case = HeaderCase::kAsReceived}});
+  server_owner.on_request = [](ServerExchange& e) {
+    // As a proxy would: the request's names are used in what is sent on.
+    ResponseHead head(e.server->arena());
+    head.status = 200;
+    head.content_length = 0;
+    head.headers.mutable_fields() = e.server->request().headers.fields();
+    head.headers.Add("x-added", "3");
+    head.headers.set_written_names(e.server->request().headers.written_names());
+    e.server->SendResponse(head, true);
+  };
+  Write("GET / HTTP/1.1\r\nHOST: a\r\nX-oNe: 1\r\ncontent-LENGTH: 0\r\nx-TWO: 2\r\n\r\n");
+  RunUntil([&] { return received.ends_with("\r\n\r\n"); });
+  EXPECT_EQ("HTTP/1.1 200 OK\r\nX-oNe: 1\r\nx-TWO: 2\r\nx-added: 3\r\ncontent-LENGTH: 0\r\n\r\n",
+            received);
 }
 
 TEST_F(H1Server, RefusesAndCloses) {

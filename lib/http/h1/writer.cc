@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <span>
+
+#include "lib/http/h1/head_parser.h"
 
 namespace meltemi::http::h1 {
 namespace {
@@ -44,27 +47,61 @@ size_t FieldBytes(const HeaderMap& headers) {
   return sum;
 }
 
-char* PutField(char* to, std::string_view name, std::string_view value) {
-  to = Put(to, name);
+// How names are written when lower case will not do.
+class Names final {
+ public:
+  Names(std::span<const std::string_view> written, bool is_proper)
+      : written_(written), is_proper_(is_proper) {}
+  // Nothing to do is the common case and costs a branch.
+  const Names* if_needed() const { return written_.empty() && !is_proper_ ? nullptr : this; }
+
+  char* Put(char* to, std::string_view name) const {
+    for (size_t i = 0; i < written_.size(); ++i) {
+      // Fields mostly keep their order: look behind the last one first.
+      const std::string_view candidate = written_[at_ % written_.size()];
+      ++at_;
+      if (EqualsIgnoreCase(candidate, name)) return h1::Put(to, candidate);
+    }
+    if (!written_.empty() || !is_proper_) return h1::Put(to, name);
+    bool is_first = true;
+    for (const char c : name) {
+      const bool is_letter = c >= 'a' && c <= 'z';
+      *to++ = is_letter && is_first ? static_cast<char>(c - 32) : c;
+      is_first = !is_letter && !(c >= '0' && c <= '9');
+    }
+    return to;
+  }
+
+ private:
+  const std::span<const std::string_view> written_;
+  const bool is_proper_;
+  mutable size_t at_ = 0;
+};
+
+char* PutField(char* to, std::string_view name, std::string_view value, const Names* names) {
+  to = names == nullptr ? Put(to, name) : names->Put(to, name);
   to = Put(to, ": ");
   to = Put(to, value);
   return Put(to, "\r\n");
 }
 
-char* PutFields(char* to, const HeaderMap& headers) {
+char* PutFields(char* to, const HeaderMap& headers, const Names* names) {
   for (const HeaderField& field : headers.fields()) {
-    if (!IsHopField(field.id)) to = PutField(to, field.name, field.value);
+    if (!IsHopField(field.id)) to = PutField(to, field.name, field.value, names);
   }
   return to;
 }
 
-char* PutLength(char* to, int64_t length) {
-  to = Put(to, "content-length: ");
-  to = PutNumber(to, length);
-  return Put(to, "\r\n");
+char* PutLength(char* to, int64_t length, const Names* names) {
+  char text[20];
+  char* const end = PutNumber(text, length);
+  return PutField(to, "content-length", {text, static_cast<size_t>(end - text)}, names);
 }
 
-constexpr std::string_view kChunked = "transfer-encoding: chunked\r\n";
+char* PutChunked(char* to, const Names* names) {
+  return PutField(to, "transfer-encoding", "chunked", names);
+}
+
 // Status line, framing and connection fields together stay below this.
 constexpr size_t kFixedBytes = 256;
 
@@ -73,34 +110,35 @@ bool AnnouncesEmptyBody(std::string_view method) {
   return method == "POST" || method == "PUT" || method == "PATCH";
 }
 
-char* PutRequestFraming(char* to, const RequestHead& head, bool end_stream, RequestForm& form) {
+char* PutRequestFraming(char* to, const RequestHead& head, bool end_stream, const Names* names,
+                        RequestForm& form) {
   form.framing = BodyFraming::kNone;
   if (form.is_connect || !head.upgrade.empty()) return to;
-  if (end_stream) return AnnouncesEmptyBody(head.method) ? PutLength(to, 0) : to;
+  if (end_stream) return AnnouncesEmptyBody(head.method) ? PutLength(to, 0, names) : to;
   if (head.content_length >= 0) {
     form.framing = BodyFraming::kLength;
-    return PutLength(to, head.content_length);
+    return PutLength(to, head.content_length, names);
   }
   form.framing = BodyFraming::kChunked;
-  return Put(to, kChunked);
+  return PutChunked(to, names);
 }
 
 char* PutResponseFraming(char* to, const ResponseHead& head, bool end_stream,
-                         const ResponseOptions& options, BodyFraming& framing) {
+                         const ResponseOptions& options, const Names* names, BodyFraming& framing) {
   framing = BodyFraming::kNone;
   const bool is_bodiless = head.status == 204 || head.status < 200 || options.is_tunnel;
   if (is_bodiless) return to;
   if (options.is_to_head || head.status == 304) {
     // What a GET would have got (RFC 9110 §8.6).
-    return head.content_length >= 0 ? PutLength(to, head.content_length) : to;
+    return head.content_length >= 0 ? PutLength(to, head.content_length, names) : to;
   }
-  if (end_stream) return PutLength(to, 0);
+  if (end_stream) return PutLength(to, 0, names);
   if (head.content_length >= 0) {
     framing = BodyFraming::kLength;
-    return PutLength(to, head.content_length);
+    return PutLength(to, head.content_length, names);
   }
   framing = options.is_to_http10 ? BodyFraming::kUntilClose : BodyFraming::kChunked;
-  return options.is_to_http10 ? to : Put(to, kChunked);
+  return options.is_to_http10 ? to : PutChunked(to, names);
 }
 
 }  // namespace
@@ -117,7 +155,10 @@ std::string_view ReasonPhrase(int status) {
   }
 }
 
-RequestForm WriteRequestHead(const RequestHead& head, bool end_stream, net::Buffer& out) {
+RequestForm WriteRequestHead(const RequestHead& head, bool end_stream, net::Buffer& out,
+                             HeaderCase header_case) {
+  const Names all_names(head.headers.written_names(), header_case == HeaderCase::kProper);
+  const Names* const names = all_names.if_needed();
   RequestForm form{};
   form.is_connect = head.method == "CONNECT" && head.upgrade.empty();
   // An extended CONNECT of HTTP/2 is a GET with an Upgrade here (RFC 8441 §5). Other methods may
@@ -131,15 +172,13 @@ RequestForm WriteRequestHead(const RequestHead& head, bool end_stream, net::Buff
   char* to = Put(begin, method);
   *to++ = ' ';
   to = Put(to, target);
-  to = Put(to, " HTTP/1.1\r\nhost: ");
-  to = Put(to, head.authority);
-  to = Put(to, "\r\n");
-  to = PutFields(to, head.headers);
-  to = PutRequestFraming(to, head, end_stream, form);
+  to = Put(to, " HTTP/1.1\r\n");
+  to = PutField(to, "host", head.authority, names);
+  to = PutFields(to, head.headers, names);
+  to = PutRequestFraming(to, head, end_stream, names, form);
   if (!head.upgrade.empty()) {
-    to = Put(to, "connection: upgrade\r\nupgrade: ");
-    to = Put(to, head.upgrade);
-    to = Put(to, "\r\n");
+    to = PutField(to, "connection", "upgrade", names);
+    to = PutField(to, "upgrade", head.upgrade, names);
   }
   to = Put(to, "\r\n");
   out.Commit(static_cast<size_t>(to - begin));
@@ -148,6 +187,8 @@ RequestForm WriteRequestHead(const RequestHead& head, bool end_stream, net::Buff
 
 BodyFraming WriteResponseHead(const ResponseHead& head, bool end_stream,
                               const ResponseOptions& options, net::Buffer& out) {
+  const Names all_names(head.headers.written_names(), options.header_case == HeaderCase::kProper);
+  const Names* const names = all_names.if_needed();
   const std::string_view upgrade =
       head.status == 101 ? head.headers.Get(HeaderId::kUpgrade) : std::string_view();
   char* const begin = out.Reserve(FieldBytes(head.headers) + upgrade.size() + kFixedBytes);
@@ -156,24 +197,25 @@ BodyFraming WriteResponseHead(const ResponseHead& head, bool end_stream,
   *to++ = ' ';
   to = Put(to, ReasonPhrase(head.status));
   to = Put(to, "\r\n");
-  to = PutFields(to, head.headers);
+  to = PutFields(to, head.headers, names);
   BodyFraming framing;
-  to = PutResponseFraming(to, head, end_stream, options, framing);
+  to = PutResponseFraming(to, head, end_stream, options, names, framing);
   if (head.status == 101) {
-    to = Put(to, "connection: upgrade\r\n");
-    if (!upgrade.empty()) to = PutField(to, "upgrade", upgrade);
+    to = PutField(to, "connection", "upgrade", names);
+    if (!upgrade.empty()) to = PutField(to, "upgrade", upgrade, names);
   } else if (options.says_close || framing == BodyFraming::kUntilClose) {
-    if (!options.is_tunnel) to = Put(to, "connection: close\r\n");
+    if (!options.is_tunnel) to = PutField(to, "connection", "close", names);
   } else if (options.says_keep_alive) {
-    to = Put(to, "connection: keep-alive\r\n");
+    to = PutField(to, "connection", "keep-alive", names);
   }
   to = Put(to, "\r\n");
   out.Commit(static_cast<size_t>(to - begin));
   return framing;
 }
 
-void BodyWriter::Start(BodyFraming framing, int64_t length) {
+void BodyWriter::Start(BodyFraming framing, int64_t length, bool has_trailers) {
   framing_ = framing;
+  has_trailers_ = has_trailers;
   remaining_ = framing == BodyFraming::kLength ? static_cast<uint64_t>(length) : 0;
   has_ended_ = false;
   is_broken_ = false;
@@ -229,7 +271,7 @@ void BodyWriter::WriteTrailers(net::Buffer& out, const HeaderMap& trailers) {
   if (framing_ != BodyFraming::kChunked) return;
   char* const begin = out.Reserve(FieldBytes(trailers) + 8);
   char* to = Put(begin, "0\r\n");
-  to = PutFields(to, trailers);
+  if (has_trailers_) to = PutFields(to, trailers, nullptr);
   to = Put(to, "\r\n");
   out.Commit(static_cast<size_t>(to - begin));
 }

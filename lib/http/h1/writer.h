@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "lib/http/connection.h"
 #include "lib/http/message.h"
 #include "lib/net/connection.h"
 
@@ -21,7 +22,8 @@ struct RequestForm {
   bool is_connect;  // CONNECT authority-form
 };
 // Appends the head; fields of this hop in `head.headers` are left out, the codec writes its own.
-RequestForm WriteRequestHead(const RequestHead& head, bool end_stream, net::Buffer& out);
+RequestForm WriteRequestHead(const RequestHead& head, bool end_stream, net::Buffer& out,
+                             HeaderCase header_case = HeaderCase::kLower);
 
 struct ResponseOptions {
   bool is_to_head = false;    // answers HEAD
@@ -29,6 +31,7 @@ struct ResponseOptions {
   bool is_tunnel = false;     // 101, or 2xx to CONNECT
   bool says_close = false;
   bool says_keep_alive = false;  // an HTTP/1.0 client asked
+  HeaderCase header_case = HeaderCase::kLower;
 };
 BodyFraming WriteResponseHead(const ResponseHead& head, bool end_stream,
                               const ResponseOptions& options, net::Buffer& out);
@@ -36,12 +39,14 @@ BodyFraming WriteResponseHead(const ResponseHead& head, bool end_stream,
 // Sends one body.
 class BodyWriter final {
  public:
-  void Start(BodyFraming framing, int64_t length);
+  // Trailers are written only when `has_trailers`: the peer may not expect any.
+  void Start(BodyFraming framing, int64_t length, bool has_trailers = false);
   // Appends until the output is full; returns what it took. Ends the body when all was taken and
   // `ends`.
   size_t Write(net::Connection& connection, std::string_view bytes, bool ends);
   void WriteTrailers(net::Buffer& out, const HeaderMap& trailers);
   bool has_ended() const { return has_ended_; }
+  bool is_framed() const { return framing_ != BodyFraming::kUntilClose; }
   // The body did not match its announced length: the connection must not be used further.
   bool is_broken() const { return is_broken_; }
 
@@ -51,6 +56,7 @@ class BodyWriter final {
   BodyFraming framing_ = BodyFraming::kNone;
   bool has_ended_ = true;
   bool is_broken_ = false;
+  bool has_trailers_ = false;
   uint64_t remaining_ = 0;
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/http/h2/client_connection.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "lib/base/check.h"
@@ -39,8 +40,11 @@ bool ClientSide::CompleteHead() {
   // 101 does not exist in HTTP/2 (RFC 9113 §8.6).
   if (response_.status < 100 || response_.status == 101 || response_.status > 599) return false;
   if (response_.status < 200) {
-    if (interim_count_ < interim_.size()) {
-      interim_[interim_count_++] = static_cast<uint16_t>(response_.status);
+    if (interim_.size() < kInterimAnswersMax) {
+      interim_.push_back(std::make_unique<ResponseHead>(arena_));
+      interim_.back()->status = response_.status;
+      interim_.back()->protocol = Protocol::kHttp2;
+      interim_.back()->headers.mutable_fields() = response_.headers.fields();
     }
     response_.headers.Clear();
     response_.content_length = kLengthUnknown;
@@ -87,7 +91,7 @@ void ClientSide::SendRequest(const RequestHead& head, bool end_stream) {
   is_open_for_sending_ = !end_stream;
   send_ended_ = end_stream;
   session_.Schedule();
-  if (id_ > 0) return;
+  if (id_ > 0) return session_.NoteOpened();
   // Out of stream ids, or a GOAWAY came in between: nothing was sent, another connection may serve
   // it.
   session_.FailLater(*this, NGHTTP2_REFUSED_STREAM);
@@ -128,8 +132,10 @@ class ClientSession final : public http::ClientConnection, public Session {
  private:
   size_t streams_max() const {
     // RFC 9113 §5.1.2: no limit until the peer names one; 100 until it spoke.
-    if (!has_settings()) return 100;
-    return nghttp2_session_get_remote_settings(handle(), NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+    const uint32_t theirs = has_settings() ? nghttp2_session_get_remote_settings(
+                                                 handle(), NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS)
+                                           : 100;
+    return std::min(theirs, limits().streams_max);
   }
   void OnConnected() override { callbacks_.OnConnected(); }
   std::unique_ptr<StreamCore> MakeStream() override { return std::make_unique<ClientSide>(*this); }

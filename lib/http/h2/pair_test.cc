@@ -127,7 +127,10 @@ TEST_F(H2Pair, PassesInterimAnswers) {
   Start();
   server_owner.on_request = [](ServerExchange& e) {
     e.server->SendContinue();
-    e.server->SendInformational(103);
+    ResponseHead early(e.server->arena());
+    early.status = 103;
+    early.headers.Add("link", "</a.css>");
+    e.server->SendInformational(early);
     e.Respond(204, "");
   };
   ClientExchange e;
@@ -135,6 +138,7 @@ TEST_F(H2Pair, PassesInterimAnswers) {
   e.Request("GET", "/");
   RunUntil([&] { return e.finished; });
   EXPECT_THAT(e.informational, ::testing::ElementsAre(100, 103));
+  EXPECT_THAT(e.informational_headers, ::testing::ElementsAre(Pair("link", "</a.css>")));
   EXPECT_EQ(204, e.status);
 }
 
@@ -351,7 +355,7 @@ TEST_F(H2Hostile, BodyMustMatchItsLength) {
 }
 
 TEST_F(H2Hostile, RapidResetEndsTheConnection) {
-  Start({.resets_per_minute_max = 50});
+  Start({.http2 = {.premature_resets_streams = 50}});
   for (uint32_t id = 1; id < 400 && !peer_ended; id += 2) {
     Headers(id, Get());
     Frame(3, 0, id, std::string_view("\0\0\0\x8", 4));
@@ -363,7 +367,7 @@ TEST_F(H2Hostile, RapidResetEndsTheConnection) {
 }
 
 TEST_F(H2Hostile, PingFloodEndsTheConnection) {
-  Start({.control_frames_per_minute_max = 50});
+  Start({.http2 = {.control_frames_per_minute_max = 50}});
   for (int i = 0; i < 100 && !peer_ended; ++i) Frame(6, 0, 0, "12345678");
   RunUntil([&] { return peer_ended; });
   EXPECT_EQ(NGHTTP2_ENHANCE_YOUR_CALM, LastError(7));

@@ -39,8 +39,8 @@ class ServerSide final : public StreamOver<ServerStream> {
  public:
   explicit ServerSide(Session& session) : StreamOver(session), request_(arena_) {}
   RequestHead& request() override { return request_; }
-  void SendContinue() override { SendInformational(100); }
-  void SendInformational(int status) override;
+  void SendContinue() override;
+  void SendInformational(const ResponseHead& head) override;
   void SendResponse(const ResponseHead& head, bool end_stream) override;
 
  private:
@@ -106,11 +106,18 @@ void ServerSide::Recycle() {
   StreamOver::Recycle();
 }
 
-void ServerSide::SendInformational(int status) {
+void ServerSide::SendContinue() {
+  ResponseHead head(arena_);
+  head.status = 100;
+  SendInformational(head);
+}
+
+void ServerSide::SendInformational(const ResponseHead& head) {
   if (is_answered_ || is_over_ || is_closed_ || session_.is_gone()) return;
   char text[20];
   FieldList fields;
-  fields.AddNumber(":status", status, text);
+  fields.AddNumber(":status", head.status, text);
+  fields.AddAll(head.headers);
   nghttp2_submit_headers(session_.handle(), NGHTTP2_FLAG_NONE, id_, nullptr, fields.data(),
                          fields.size(), nullptr);
   session_.Schedule();
@@ -165,7 +172,7 @@ class ServerSession final : public http::ServerConnection, public Session {
     nghttp2_submit_shutdown_notice(handle());
     SubmitPing('d');
     notice_ = std::make_unique<runtime::Timer>(net().loop(), [this] { OnPingAnswered(); });
-    notice_->Arm(kDrainNotice);
+    notice_->Arm(limits().http2.drain_time);
   }
 
  private:

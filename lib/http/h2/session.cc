@@ -14,12 +14,17 @@ constexpr std::string_view kViolation = "http2.violation.of.messaging.rule";
 constexpr std::string_view kFlood = "http2.flood";
 
 Session::Session(std::unique_ptr<net::Connection> connection, const Limits& limits, bool is_server)
-    : is_server_(is_server), connection_(std::move(connection)), limits_(limits) {
+    : is_server_(is_server),
+      connection_(std::move(connection)),
+      limits_(limits),
+      guard_(limits_.http2, is_server) {
   nghttp2_option* options = nullptr;
   nghttp2_option_new(&options);
   nghttp2_option_set_no_auto_window_update(options, 1);
   nghttp2_option_set_no_closed_streams(options, 1);
   nghttp2_option_set_peer_max_concurrent_streams(options, 100);
+  nghttp2_option_set_max_deflate_dynamic_table_size(options, limits.http2.header_table_bytes);
+  nghttp2_option_set_max_outbound_ack(options, limits.http2.outbound_control_frames_max);
   nghttp2_session* session = nullptr;
   const auto make = is_server ? nghttp2_session_server_new2 : nghttp2_session_client_new2;
   nghttp2_session_callbacks* callbacks = Callbacks();
@@ -27,22 +32,26 @@ Session::Session(std::unique_ptr<net::Connection> connection, const Limits& limi
   nghttp2_session_callbacks_del(callbacks);
   nghttp2_option_del(options);
   session_.reset(session);
+  if (is_server) frame_bytes_left_ = NGHTTP2_CLIENT_MAGIC_LEN;
 }
 
 Session::~Session() = default;
 
 void Session::Begin() {
+  const uint32_t connect = is_server_ && limits_.http2.allows_connect ? 1 : 0;
   const nghttp2_settings_entry settings[] = {
+      {NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, limits_.http2.header_table_bytes},
       {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits_.streams_max},
       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, static_cast<uint32_t>(limits_.stream_buffer_bytes)},
       {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<uint32_t>(limits_.head_bytes_max)},
-      is_server_ ? nghttp2_settings_entry{NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1}
+      is_server_ ? nghttp2_settings_entry{NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, connect}
                  : nghttp2_settings_entry{NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
   };
   nghttp2_submit_settings(handle(), NGHTTP2_FLAG_NONE, settings, std::size(settings));
   nghttp2_session_set_local_window_size(handle(), NGHTTP2_FLAG_NONE, 0,
                                         static_cast<int32_t>(limits_.connection_window_bytes));
   connection_->SetCallbacks(this);
+  StartKeepalive();
   Schedule();
 }
 
@@ -111,24 +120,53 @@ void Session::Queue(StreamCore& stream, uint8_t event) {
 
 void Session::OnInput() {
   if (is_gone_ || is_closing_) return;
-  net::Buffer& input = connection_->input();
   is_receiving_ = true;
-  const auto* bytes = reinterpret_cast<const uint8_t*>(input.view().data());
-  const ssize_t taken = nghttp2_session_mem_recv(handle(), bytes, input.size());
-  input.Consume(input.size());
+  ReceiveFrames();
   is_receiving_ = false;
   connection_->ResumeReading();
-  if (is_flooded_) OnViolation(kFlood);
-  if (taken < 0 || is_flooded_) {
-    if (!is_flooded_) OnViolation(kViolation);
-    Terminate(is_flooded_ ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_PROTOCOL_ERROR);
-  } else if (std::exchange(is_violated_, false)) {
+  if (nghttp2_session_get_outbound_queue_size(handle()) > limits_.http2.outbound_frames_max) {
+    fatal_code_ = NGHTTP2_ENHANCE_YOUR_CALM;
+  }
+  if (fatal_code_ == NGHTTP2_NO_ERROR && std::exchange(is_violated_, false)) {
     OnViolation(kViolation);
   }
+  EndIfFatal();
   Dispatch();
   if (is_gone_) return Schedule();
   if (connection_->input_ended() && !is_closing_) return CloseNow(net::CloseReason::kRemoteEnd);
   Schedule();
+}
+
+// Frame by frame, so that each is judged by the state which those before it have left.
+void Session::ReceiveFrames() {
+  constexpr size_t kHeadBytes = 9;
+  net::Buffer& input = connection_->input();
+  while (!input.empty() && fatal_code_ == NGHTTP2_NO_ERROR) {
+    const std::string_view view = input.view();
+    if (frame_bytes_left_ == 0) {
+      if (view.size() < kHeadBytes) break;
+      const auto byte = [&](size_t i) {
+        return static_cast<uint32_t>(static_cast<uint8_t>(view[i]));
+      };
+      const size_t payload_bytes = byte(0) << 16 | byte(1) << 8 | byte(2);
+      const auto stream =
+          static_cast<int32_t>((byte(5) & 0x7f) << 24 | byte(6) << 16 | byte(7) << 8 | byte(8));
+      const bool is_open = stream != 0 && nghttp2_session_find_stream(handle(), stream) != nullptr;
+      Obey(guard_.TakeFrame(static_cast<FrameType>(byte(3)), static_cast<uint8_t>(byte(4)),
+                            payload_bytes, stream, is_open, connection_->loop().Now()));
+      if (fatal_code_ != NGHTTP2_NO_ERROR) break;
+      frame_bytes_left_ = kHeadBytes + payload_bytes;
+    }
+    const size_t size = std::min(view.size(), frame_bytes_left_);
+    frame_bytes_left_ -= size;
+    const ssize_t taken =
+        nghttp2_session_mem_recv(handle(), reinterpret_cast<const uint8_t*>(view.data()), size);
+    input.Consume(size);
+    if (taken == NGHTTP2_ERR_FLOODED) fatal_code_ = NGHTTP2_ENHANCE_YOUR_CALM;
+    if (taken < 0 && fatal_code_ == NGHTTP2_NO_ERROR) fatal_code_ = NGHTTP2_PROTOCOL_ERROR;
+  }
+  // What follows is of no interest.
+  if (fatal_code_ != NGHTTP2_NO_ERROR) input.Consume(input.size());
 }
 
 void Session::RunDeferred() {
@@ -158,6 +196,7 @@ void Session::Pump() {
     has_written = true;
   }
   if (has_written) connection_->Flush();
+  EndIfFatal();
 }
 
 void Session::CloseIfDone() {
@@ -227,10 +266,10 @@ void Session::Tell(StreamCore& stream) {
     return TellClosed(stream);
   }
   if ((events & StreamCore::kInterim) != 0 && stream.callbacks_ != nullptr) {
-    for (uint8_t i = 0; i < stream.interim_count_ && !stream.is_over_; ++i) {
-      stream.callbacks_->OnInformational(stream.interim_[i]);
+    for (size_t i = 0; i < stream.interim_.size() && !stream.is_over_; ++i) {
+      stream.callbacks_->OnInformational(*stream.interim_[i]);
     }
-    stream.interim_count_ = 0;
+    stream.interim_.clear();
   }
   if ((events & StreamCore::kHead) != 0 && !stream.is_over_) {
     if (!Introduce(stream) || stream.callbacks_ == nullptr) {
@@ -288,6 +327,7 @@ int Session::OnBeginHeaders(const nghttp2_frame& frame) {
   if (is_server_ && frame.headers.cat == NGHTTP2_HCAT_REQUEST) {
     StreamCore& stream = TakeStream();
     stream.id_ = frame.hd.stream_id;
+    stream.began_ = connection_->loop().Now();
     nghttp2_session_set_stream_user_data(handle(), stream.id_, &stream);
     return 0;
   }
@@ -332,7 +372,6 @@ int Session::OnHeader(const nghttp2_frame& frame, std::string_view name, std::st
 }
 
 int Session::OnFrame(const nghttp2_frame& frame) {
-  if (!CountControlFrame(frame)) return NGHTTP2_ERR_CALLBACK_FAILURE;
   switch (frame.hd.type) {
     case NGHTTP2_SETTINGS:
       if ((frame.hd.flags & NGHTTP2_FLAG_ACK) == 0) has_settings_ = true;
@@ -340,8 +379,14 @@ int Session::OnFrame(const nghttp2_frame& frame) {
     case NGHTTP2_GOAWAY:
       peer_goes_away_ = true;
       return 0;
+    case NGHTTP2_RST_STREAM:
+      reset_by_peer_ = frame.hd.stream_id;
+      return 0;
     case NGHTTP2_PING:
-      if ((frame.hd.flags & NGHTTP2_FLAG_ACK) != 0) has_ping_answer_ = true;
+      if ((frame.hd.flags & NGHTTP2_FLAG_ACK) != 0) {
+        has_ping_answer_ = true;
+        if (keepalive_ != nullptr && !is_ping_due_) ArmKeepalive();
+      }
       return 0;
     case NGHTTP2_HEADERS:
     case NGHTTP2_DATA:
@@ -389,6 +434,16 @@ void Session::OnData(int32_t id, std::string_view bytes) {
 
 void Session::OnStreamClose(int32_t id, uint32_t error_code) {
   StreamCore* const stream = Find(id);
+  const bool is_done = id == reset_by_peer_ || (stream != nullptr && stream->received_end_);
+  guard_.NoteEnded(id, is_done);
+  if (is_server_) {
+    // Given up, or broken, by its peer before anything was answered.
+    const bool is_premature =
+        stream != nullptr && error_code != NGHTTP2_NO_ERROR && !stream->is_over_ &&
+        !stream->is_open_for_sending_ && !stream->send_ended_ &&
+        connection_->loop().Now() - stream->began_ <= FrameGuard::kPrematureTime;
+    Obey(guard_.NoteRequestOver(is_premature));
+  }
   if (stream == nullptr) return;
   stream->is_closed_ = true;
   stream->error_code_ = error_code;
@@ -399,7 +454,7 @@ void Session::OnStreamClose(int32_t id, uint32_t error_code) {
 }
 
 void Session::OnFrameSent(const nghttp2_frame& frame) {
-  if (frame.hd.type == NGHTTP2_DATA) ++data_frames_sent_;
+  guard_.NoteSent(static_cast<FrameType>(frame.hd.type));
   if (frame.hd.type != NGHTTP2_DATA && frame.hd.type != NGHTTP2_HEADERS) return;
   if ((frame.hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return;
   StreamCore* const stream = Find(frame.hd.stream_id);
@@ -444,143 +499,64 @@ int Session::WriteData(const nghttp2_frame& frame, const uint8_t* head, size_t b
   return 0;
 }
 
-// -- floods
+// -- what a peer may do
 
-bool Session::IsFlood(uint32_t& count, uint32_t max) {
-  const MonotonicTime now = connection_->loop().Now();
-  if (now - minute_ >= std::chrono::minutes(1)) {
-    minute_ = now;
-    resets_ = control_frames_ = 0;
+void Session::Obey(FrameGuard::Verdict verdict) {
+  switch (verdict) {
+    case FrameGuard::Verdict::kPass:
+      return;
+    case FrameGuard::Verdict::kFlood:
+      fatal_code_ = NGHTTP2_ENHANCE_YOUR_CALM;
+      return;
+    case FrameGuard::Verdict::kStreamClosed:
+      fatal_code_ = NGHTTP2_STREAM_CLOSED;
+      return;
+    case FrameGuard::Verdict::kProtocolError:
+      fatal_code_ = NGHTTP2_PROTOCOL_ERROR;
+      return;
   }
-  if (++count <= max) return false;
-  is_flooded_ = true;
-  return true;
 }
 
-bool Session::CountControlFrame(const nghttp2_frame& frame) {
-  const bool is_ack = (frame.hd.flags & NGHTTP2_FLAG_ACK) != 0;
-  switch (frame.hd.type) {
-    case NGHTTP2_RST_STREAM:
-      // Opening and resetting costs the peer nothing and us a request (CVE-2023-44487).
-      return !is_server_ || !IsFlood(resets_, limits_.resets_per_minute_max);
-    case NGHTTP2_PING:
-    case NGHTTP2_SETTINGS:
-      return is_ack || !IsFlood(control_frames_, limits_.control_frames_per_minute_max);
-    case NGHTTP2_PRIORITY:
-      return !IsFlood(control_frames_, limits_.control_frames_per_minute_max);
-    case NGHTTP2_DATA:
-      return frame.hd.length != 0 || (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) != 0 ||
-             !IsFlood(control_frames_, limits_.control_frames_per_minute_max);
-    case NGHTTP2_WINDOW_UPDATE:
-      // Each DATA frame sent earns some (Envoy's rule); the base is a peer's start-up.
-      if (++window_updates_ <= 10'000 + 2 * (streams_.size() + 10 * data_frames_sent_)) return true;
-      is_flooded_ = true;
-      return false;
-    default:
-      return true;
-  }
+void Session::EndIfFatal() {
+  const uint32_t code = std::exchange(fatal_code_, NGHTTP2_NO_ERROR);
+  if (code == NGHTTP2_NO_ERROR || is_gone_ || is_closing_) return;
+  OnViolation(code == NGHTTP2_ENHANCE_YOUR_CALM ? kFlood : kViolation);
+  Terminate(code);
+}
+
+// -- signs of life
+
+void Session::StartKeepalive() {
+  const Http2Options& options = limits_.http2;
+  if (options.keepalive_interval <= Duration::zero()) return;
+  keepalive_ = std::make_unique<runtime::Timer>(connection_->loop(), [this] { OnKeepalive(); });
+  ArmKeepalive();
+}
+
+// Jitter, so that connections made together do not ask together; this need not be random, only
+// different.
+void Session::ArmKeepalive() {
+  const Http2Options& options = limits_.http2;
+  const auto spread = options.keepalive_interval.count() / 100 * options.keepalive_jitter_percent;
+  const auto mixed = static_cast<uint64_t>(reinterpret_cast<uintptr_t>(this)) * 0x9E3779B97F4A7C15u;
+  const auto jitter =
+      spread > 0 ? static_cast<int64_t>((mixed >> 20) % static_cast<uint64_t>(spread)) : 0;
+  is_ping_due_ = true;
+  keepalive_->Arm(options.keepalive_interval + Duration(jitter));
+}
+
+void Session::OnKeepalive() {
+  if (is_gone_ || is_closing_) return;
+  if (!is_ping_due_) return CloseNow(net::CloseReason::kReset);  // no answer
+  is_ping_due_ = false;
+  SubmitPing('k');
+  keepalive_->Arm(limits_.http2.keepalive_timeout);
 }
 
 void Session::SubmitPing(uint8_t kind) {
   const uint8_t opaque[8] = {'m', 'e', 'l', 't', 'e', 'm', 'i', kind};
   nghttp2_submit_ping(handle(), NGHTTP2_FLAG_NONE, opaque);
   Schedule();
-}
-
-// -- nghttp2's table
-
-ssize_t Session::ReadCallback(nghttp2_session*, int32_t, uint8_t*, size_t bytes_max,
-                              uint32_t* flags, nghttp2_data_source* source, void* session) {
-  return static_cast<Session*>(session)->ReadUnsent(*static_cast<StreamCore*>(source->ptr),
-                                                    bytes_max, flags);
-}
-
-nghttp2_session_callbacks* Session::Callbacks() {
-  nghttp2_session_callbacks* callbacks = nullptr;
-  nghttp2_session_callbacks_new(&callbacks);
-  nghttp2_session_callbacks_set_on_begin_headers_callback(
-      callbacks, [](nghttp2_session*, const nghttp2_frame* frame, void* self) {
-        return static_cast<Session*>(self)->OnBeginHeaders(*frame);
-      });
-  nghttp2_session_callbacks_set_on_header_callback(
-      callbacks,
-      [](nghttp2_session*, const nghttp2_frame* frame, const uint8_t* name, size_t name_bytes,
-         const uint8_t* value, size_t value_bytes, uint8_t, void* self) {
-        return static_cast<Session*>(self)->OnHeader(
-            *frame, {reinterpret_cast<const char*>(name), name_bytes},
-            {reinterpret_cast<const char*>(value), value_bytes});
-      });
-  // Without this nghttp2 drops invalid fields and goes on.
-  nghttp2_session_callbacks_set_on_invalid_header_callback(
-      callbacks,
-      [](nghttp2_session*, const nghttp2_frame*, const uint8_t*, size_t, const uint8_t*, size_t,
-         uint8_t, void* self) -> int {
-        static_cast<Session*>(self)->is_violated_ = true;
-        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-      });
-  nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(
-      callbacks, [](nghttp2_session*, const nghttp2_frame*, int, void* self) {
-        static_cast<Session*>(self)->is_violated_ = true;
-        return 0;
-      });
-  nghttp2_session_callbacks_set_on_frame_recv_callback(
-      callbacks, [](nghttp2_session*, const nghttp2_frame* frame, void* self) {
-        return static_cast<Session*>(self)->OnFrame(*frame);
-      });
-  nghttp2_session_callbacks_set_on_data_chunk_recv_callback(
-      callbacks,
-      [](nghttp2_session*, uint8_t, int32_t id, const uint8_t* bytes, size_t size, void* self) {
-        static_cast<Session*>(self)->OnData(id, {reinterpret_cast<const char*>(bytes), size});
-        return 0;
-      });
-  nghttp2_session_callbacks_set_on_stream_close_callback(
-      callbacks, [](nghttp2_session*, int32_t id, uint32_t error_code, void* self) {
-        static_cast<Session*>(self)->OnStreamClose(id, error_code);
-        return 0;
-      });
-  nghttp2_session_callbacks_set_on_frame_send_callback(
-      callbacks, [](nghttp2_session*, const nghttp2_frame* frame, void* self) {
-        static_cast<Session*>(self)->OnFrameSent(*frame);
-        return 0;
-      });
-  nghttp2_session_callbacks_set_send_data_callback(
-      callbacks, [](nghttp2_session*, nghttp2_frame* frame, const uint8_t* head, size_t bytes,
-                    nghttp2_data_source* source, void* self) {
-        return static_cast<Session*>(self)->WriteData(*frame, head, bytes,
-                                                      *static_cast<StreamCore*>(source->ptr));
-      });
-  return callbacks;
-}
-
-// -- fields
-
-void FieldList::Add(std::string_view name, std::string_view value) {
-  // nghttp2 copies both; its type is not const-correct.
-  fields_.push_back({const_cast<uint8_t*>(reinterpret_cast<const uint8_t*>(name.data())),
-                     const_cast<uint8_t*>(reinterpret_cast<const uint8_t*>(value.data())),
-                     name.size(), value.size(), NGHTTP2_NV_FLAG_NONE});
-}
-
-void FieldList::AddAll(const HeaderMap& headers) {
-  for (const HeaderField& field : headers.fields()) {
-    switch (field.id) {
-      case HeaderId::kConnection:
-      case HeaderId::kContentLength:
-      case HeaderId::kHost:
-      case HeaderId::kKeepAlive:
-      case HeaderId::kProxyConnection:
-      case HeaderId::kTransferEncoding:
-      case HeaderId::kUpgrade:
-        break;
-      default:
-        Add(field.name, field.value);
-    }
-  }
-}
-
-void FieldList::AddNumber(std::string_view name, int64_t number, char* text) {
-  const char* const end = std::to_chars(text, text + 20, number).ptr;
-  Add(name, {text, static_cast<size_t>(end - text)});
 }
 
 }  // namespace meltemi::http::h2

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "lib/http/connection.h"
+#include "lib/http/h2/frame_guard.h"
 #include "lib/http/h2/stream_core.h"
 
 namespace meltemi::http::h2 {
@@ -25,7 +26,6 @@ struct SessionDeleter {
 class Session : protected net::ConnectionCallbacks, protected runtime::Deferred {
  public:
   static constexpr Duration kLinger = std::chrono::seconds(1);
-  static constexpr Duration kDrainNotice = std::chrono::seconds(5);
   static constexpr size_t kFreeStreamsMax = 16;
 
   net::Connection& net() { return *connection_; }
@@ -36,6 +36,7 @@ class Session : protected net::ConnectionCallbacks, protected runtime::Deferred 
   void Schedule() { connection_->loop().Defer(this); }
   void Retire(StreamCore& stream);
   bool is_gone() const { return is_gone_; }
+  void NoteOpened() { guard_.NoteOpened(); }
   // Ends a stream that nghttp2 would not take.
   void FailLater(StreamCore& stream, uint32_t error_code);
   static ssize_t ReadCallback(nghttp2_session*, int32_t, uint8_t*, size_t, uint32_t*,
@@ -102,9 +103,12 @@ class Session : protected net::ConnectionCallbacks, protected runtime::Deferred 
   void OnFrameSent(const nghttp2_frame& frame);
   ssize_t ReadUnsent(StreamCore& stream, size_t bytes_max, uint32_t* flags);
   int WriteData(const nghttp2_frame& frame, const uint8_t* head, size_t bytes, StreamCore& stream);
-  bool CountControlFrame(const nghttp2_frame& frame);
-  bool CountReset();
-  bool IsFlood(uint32_t& count, uint32_t max);
+  void ReceiveFrames();
+  void Obey(FrameGuard::Verdict verdict);
+  void EndIfFatal();
+  void StartKeepalive();
+  void ArmKeepalive();
+  void OnKeepalive();
   StreamCore* Find(int32_t id);
 
   static nghttp2_session_callbacks* Callbacks();
@@ -117,11 +121,12 @@ class Session : protected net::ConnectionCallbacks, protected runtime::Deferred 
   std::vector<std::unique_ptr<StreamCore>> free_;
   std::vector<StreamCore*> ready_;
   std::vector<StreamCore*> dispatching_;
-  MonotonicTime minute_{};
-  uint32_t resets_ = 0;
-  uint32_t control_frames_ = 0;
-  uint64_t window_updates_ = 0;
-  uint64_t data_frames_sent_ = 0;
+  FrameGuard guard_;
+  size_t frame_bytes_left_ = 0;  // of the frame (or the client's preface) being received
+  std::unique_ptr<runtime::Timer> keepalive_;
+  bool is_ping_due_ = true;  // else its answer is
+  int32_t reset_by_peer_ = 0;
+  uint32_t fatal_code_ = NGHTTP2_NO_ERROR;  // why the connection must end
   net::CloseReason close_reason_ = net::CloseReason::kLocal;
   bool has_settings_ = false;
   bool peer_goes_away_ = false;
@@ -129,7 +134,6 @@ class Session : protected net::ConnectionCallbacks, protected runtime::Deferred 
   bool has_ping_answer_ = false;
   bool ends_when_idle_ = false;
   bool is_violated_ = false;
-  bool is_flooded_ = false;
   bool is_gone_ = false;
   bool is_closing_ = false;
   bool is_reported_ = false;

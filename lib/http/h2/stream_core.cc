@@ -38,7 +38,7 @@ void StreamCore::Recycle() {
   trailers_.Clear();
   trailers_to_send_.Clear();
   callbacks_ = nullptr;
-  interim_count_ = 0;
+  interim_.clear();
   events_ = 0;
   error_code_ = 0;
   head_bytes_ = head_fields_ = 0;

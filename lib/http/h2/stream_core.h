@@ -3,9 +3,10 @@
 // owned by its session, which recycles it.
 #pragma once
 
-#include <array>
 #include <cstdint>
+#include <memory>
 #include <string_view>
+#include <vector>
 
 #include "lib/http/stream.h"
 #include "lib/net/buffer.h"
@@ -55,8 +56,8 @@ class StreamCore {
   HeaderMap trailers_;
   HeaderMap trailers_to_send_;
   StreamCallbacks* callbacks_ = nullptr;
-  std::array<uint16_t, kInterimAnswersMax> interim_{};
-  uint8_t interim_count_ = 0;
+  std::vector<std::unique_ptr<ResponseHead>> interim_;  // 1xx not told yet; rare
+  MonotonicTime began_{};
   uint8_t events_ = 0;
   uint32_t error_code_ = 0;
   size_t head_bytes_ = 0;

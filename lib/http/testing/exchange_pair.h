@@ -29,7 +29,12 @@ class Receiver : public StreamCallbacks {
     ended = ended || end_stream;
     if (on_head) on_head();
   }
-  void OnInformational(int status) override { informational.push_back(status); }
+  void OnInformational(const ResponseHead& head) override {
+    informational.push_back(head.status);
+    for (const HeaderField& f : head.headers.fields()) {
+      informational_headers.emplace_back(f.name, f.value);
+    }
+  }
   void OnBody() override {
     ++bodies;
     if (!is_slow) Read();
@@ -66,6 +71,7 @@ class Receiver : public StreamCallbacks {
   size_t peeked_max = 0;
   std::string body;
   std::vector<int> informational;
+  std::vector<std::pair<std::string, std::string>> informational_headers;
   std::vector<std::pair<std::string, std::string>> trailers;
   std::optional<ResetReason> reset;
   std::function<void()> on_head, on_end, on_writable, on_finished;

@@ -75,7 +75,7 @@ class FakeServerStream final : public FakeStream<http::ServerStream> {
   }
   http::RequestHead& request() override { return head; }
   void SendContinue() override { ++continues; }
-  void SendInformational(int) override {}
+  void SendInformational(const http::ResponseHead&) override {}
   void SendResponse(const http::ResponseHead& response, bool end_stream) override {
     status = response.status;
     for (const auto& field : response.headers.fields()) {

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// Any bytes as the answer to our HTTP/1 client.
+#include "lib/http/testing/fuzz_peer.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace meltemi::http;
+  if (size == 0 || size > 128 * 1024) return 0;
+  testing::FuzzPeer peer(data[0]);
+  peer.StartClient(Protocol::kHttp11, 1);
+  peer.Receive({reinterpret_cast<const char*>(data) + 1, size - 1});
+  peer.End();
+  return 0;
+}
