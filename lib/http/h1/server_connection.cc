@@ -95,6 +95,8 @@ bool ServerConnection::TakesTurn() {
 // The head's length; 0 = not complete, after doing what that calls for.
 size_t ServerConnection::FindHead() {
   net::Buffer& input = connection_->input();
+  // Reading stopped if these bytes filled the input, whether or not any of them are kept.
+  const bool has_news = !input.empty();
   if (scanned_ == 0) {
     // An empty line before a request is tolerated (RFC 9112 §2.2).
     while (input.view().starts_with("\r\n")) input.Consume(2);
@@ -113,7 +115,7 @@ size_t ServerConnection::FindHead() {
   } else {
     scanned_ = view.size() > 3 ? view.size() - 3 : 0;
     if (view.size() >= kInputBytes) connection_->set_input_bytes_max(limits_.head_bytes_max);
-    if (!view.empty()) connection_->ResumeReading();
+    if (has_news) connection_->ResumeReading();
   }
   return 0;
 }

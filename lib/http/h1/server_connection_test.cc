@@ -235,6 +235,17 @@ TEST_F(H1Server, UpgradeTunnelsBothWaysWithHalfClose) {
   EXPECT_TRUE(server_owner.exchanges[0]->finished);
 }
 
+TEST_F(H1Server, EmptyLinesThatFillTheInputDoNotStopTheReading) {
+  Start();
+  for (int i = 0; i < 6; ++i) {
+    std::string lines;
+    for (int j = 0; j < 5000; ++j) lines += "\r\n";
+    Write(lines);
+  }
+  Write("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  RunUntil([&] { return received.ends_with("hi"); });
+}
+
 TEST_F(H1Server, NothingBehindARefusedTunnelIsARequest) {
   for (const char* head : {"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n",
                            "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: "
