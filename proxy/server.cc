@@ -97,6 +97,7 @@ Status Server::Start() {
       .compilers = Compilers(),
       .compile_routes = [](std::string_view serialized,
                            ClusterNames& clusters) { return CompileRoutes(serialized, clusters); },
+      .registry = options_.registry,
       .publish =
           [this](std::shared_ptr<const Snapshot> snapshot, std::function<void()> adopted) {
             Publish(std::move(snapshot), std::move(adopted));

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "envoy/config/cluster/v3/cluster.pb.h"
+#include "envoy/extensions/network/dns_resolver/cares/v3/cares_dns_resolver.pb.h"
 #include "envoy/extensions/upstreams/http/v3/http_protocol_options.pb.h"
 #include "proxy/config/address_compiler.h"
 #include "proxy/http/codec_options.h"
@@ -114,6 +115,34 @@ net::LookupFamily FamilyOf(const v3::Cluster& from) {
   }
 }
 
+// Which servers names are asked of: any of the three ways Envoy has had of saying so.
+Status CompileResolver(const v3::Cluster& from, net::ResolverOptions& to) {
+  envoy::extensions::network::dns_resolver::cares::v3::CaresDnsResolverConfig config;
+  if (from.has_typed_dns_resolver_config()) {
+    const auto& typed = from.typed_dns_resolver_config().typed_config();
+    if (!typed.UnpackTo(&config)) {
+      return Unsupported(fmt::format("typed_dns_resolver_config of type {}", typed.type_url()));
+    }
+  } else if (from.dns_resolution_config().resolvers_size() > 0) {
+    *config.mutable_resolvers() = from.dns_resolution_config().resolvers();
+  } else {
+    *config.mutable_resolvers() = from.dns_resolvers();
+  }
+  if (config.use_resolvers_as_fallback()) {
+    return Unsupported("typed_dns_resolver_config.use_resolvers_as_fallback");
+  }
+  for (int i = 0; i < config.resolvers_size(); ++i) {
+    auto address = CompileAddress(config.resolvers(i));
+    if (!address.ok()) return WithContext(address.status(), fmt::format("resolvers[{}]", i));
+    to.servers.push_back(address->port() == 0 ? address->WithPort(53).text() : address->text());
+  }
+  if (config.has_query_timeout_seconds()) {
+    to.timeout = std::chrono::seconds(config.query_timeout_seconds().value());
+  }
+  if (config.has_query_tries()) to.tries = static_cast<int>(config.query_tries().value());
+  return absl::OkStatus();
+}
+
 Status CompileDiscovery(const v3::Cluster& from, ClusterPlan& to) {
   switch (from.type()) {
     case v3::Cluster::STATIC:
@@ -159,6 +188,7 @@ Status CompileDiscovery(const v3::Cluster& from, ClusterPlan& to) {
   const bool is_dns = to.config.discovery != Discovery::kStatic;
   if (from.has_dns_refresh_rate()) to.dns_refresh = CompileDuration(from.dns_refresh_rate());
   to.dns_family = FamilyOf(from);
+  if (is_dns) MELTEMI_RETURN_IF_ERROR(CompileResolver(from, to.dns_resolver));
   MELTEMI_ASSIGN_OR_RETURN(to.assignment, CompileAssignment(from.load_assignment(), is_dns));
   return absl::OkStatus();
 }

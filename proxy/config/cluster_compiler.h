@@ -26,6 +26,7 @@ struct ClusterPlan {
   CompiledAssignment assignment;            // STATIC and DNS
   Duration dns_refresh = std::chrono::seconds(5);
   net::LookupFamily dns_family = net::LookupFamily::kAuto;
+  net::ResolverOptions dns_resolver;  // whom to ask, and how long
   // The shortest of the waits its sources allow while warming; 0 = for ever.
   Duration fetch_timeout{};
 

@@ -12,8 +12,9 @@ uint32_t Model::Names::Intern(std::string_view name) {
 }
 
 Model::Model(Options options)
-    : options_(std::move(options)),
-      deadline_timer_(options_.control, [this] { Commit(nullptr); }) {}
+    : options_(std::move(options)), deadline_timer_(options_.control, [this] { Commit(nullptr); }) {
+  if (options_.registry != nullptr) dns_stats_ = std::make_unique<DnsStats>(*options_.registry);
+}
 
 Model::~Model() = default;
 

@@ -47,6 +47,7 @@ class Model final : public ConfigSink {
     size_t workers = 1;
     ChainCompilers compilers;
     RouteCompiler compile_routes;
+    telemetry::Registry* registry = nullptr;  // outlives this; nullptr = DNS is not counted
     // Hands a snapshot to the workers and calls back once all run on it.
     std::function<void(std::shared_ptr<const Snapshot>, std::function<void()>)> publish;
   };
@@ -113,6 +114,7 @@ class Model final : public ConfigSink {
   void Remove(xds::Type type, const std::string& name);
   StatusOr<std::vector<std::shared_ptr<ListenerSockets>>> OpenSockets(const ListenerPlan& plan);
 
+  net::Resolver* ResolverFor(const std::string& cluster, const net::ResolverOptions& options);
   void Resolve(const std::string& name, ClusterEntry& entry);
   const Assignment* EndpointsOf(const ClusterEntry& entry) const;
   bool IsReady(const ClusterEntry& entry) const;
@@ -135,7 +137,8 @@ class Model final : public ConfigSink {
   std::map<std::string, RouteEntry> routes_;
   std::map<std::string, Stored> secret_versions_;  // without their bytes
   Secrets secrets_;
-  std::unique_ptr<net::Resolver> resolver_;  // made for the first DNS cluster
+  std::unique_ptr<DnsStats> dns_stats_;
+  std::map<std::string, std::unique_ptr<net::Resolver>> resolvers_;  // by their options
   std::map<std::string, std::shared_ptr<ListenerSockets>> sockets_;  // by address
   Wanted wanted_;
   std::function<void()> on_wanted_;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The half of Model that turns accepted resources into snapshots: warming, refresh, sockets.
+#include <fmt/ranges.h>
+
 #include <algorithm>
 
 #include "lib/base/log.h"
@@ -148,27 +150,37 @@ bool Model::is_warm() const {
          std::all_of(listeners_.begin(), listeners_.end(), is_published);
 }
 
+// Clusters with the same options share one: few settings, many clusters.
+net::Resolver* Model::ResolverFor(const std::string& cluster, const net::ResolverOptions& options) {
+  const std::string key = fmt::format("{} {} {}", fmt::join(options.servers, ","),
+                                      options.timeout.count(), options.tries);
+  std::unique_ptr<net::Resolver>& resolver = resolvers_[key];
+  if (resolver != nullptr) return resolver.get();
+  auto made = net::Resolver::Create(options_.control, options);
+  if (!made.ok()) {
+    MELTEMI_LOG(error, "cluster {}: no DNS: {}", cluster, Message(made.status()));
+    return nullptr;
+  }
+  resolver = *std::move(made);
+  return resolver.get();
+}
+
 void Model::Resolve(const std::string& name, ClusterEntry& entry) {
   if (entry.plan->assignment.named.empty()) {
     entry.resolved = entry.plan->assignment.assignment;
     return;
   }
-  if (resolver_ == nullptr) {
-    auto resolver = net::Resolver::Create(options_.control);
-    if (!resolver.ok()) {
-      MELTEMI_LOG(error, "cluster {}: no DNS: {}", name, Message(resolver.status()));
-      return;
-    }
-    resolver_ = *std::move(resolver);
-  }
-  entry.dns = std::make_unique<DnsEndpoints>(options_.control, *resolver_, entry.plan,
-                                             [this, name](const Assignment& assignment) {
-                                               const auto found = clusters_.find(name);
-                                               if (found == clusters_.end()) return;
-                                               found->second.resolved = assignment;
-                                               found->second.has_new_endpoints = true;
-                                               Commit(nullptr);
-                                             });
+  net::Resolver* const resolver = ResolverFor(name, entry.plan->dns_resolver);
+  if (resolver == nullptr) return;
+  const auto changed = [this, name](const Assignment& assignment) {
+    const auto found = clusters_.find(name);
+    if (found == clusters_.end()) return;
+    found->second.resolved = assignment;
+    found->second.has_new_endpoints = true;
+    Commit(nullptr);
+  };
+  entry.dns = std::make_unique<DnsEndpoints>(options_.control, *resolver, entry.plan,
+                                             dns_stats_.get(), changed);
 }
 
 }  // namespace meltemi::proxy
