@@ -8,7 +8,7 @@ import pytest
 
 from bulk import IS_SANITIZED, BulkServer, Memory, checksum, http2_client, piece, slow_reader
 from meshes import free_port
-from proxies import Proxy, cluster, http_manager, listener, tcp_proxy, typed
+from proxies import Proxy, cluster, http2_upstream, http_manager, listener, tcp_proxy, typed
 
 MB = 1024 * 1024
 READERS = 200 if IS_SANITIZED else 1000
@@ -31,11 +31,13 @@ class Bed:
 
     async def __aenter__(self):
         self.origin = await BulkServer(**self.origin_options).start()
-        self.http, self.tcp, self.tls = free_port(), free_port(), free_port()
-        listeners = [listener(self.http, http_manager(PATIENT)), listener(self.tcp, tcp_proxy())]
+        self.http, self.tcp, self.tls, self.mesh = free_port(), free_port(), free_port(), free_port()
+        hop = [{"match": {"prefix": "/"}, "route": {"cluster": "hop", "timeout": "0s"}}]
+        listeners = [listener(self.http, http_manager(PATIENT)), listener(self.tcp, tcp_proxy()), listener(self.mesh, http_manager(hop))]
         if self.certificate:
             listeners.append(listener(self.tls, http_manager(PATIENT), transport_socket=self.certificate))
-        self.proxy = await asyncio.to_thread(Proxy, self.directory, listeners, [cluster(self.origin.port, **PLENTY)])
+        self.proxy = await asyncio.to_thread(Proxy, self.directory, listeners, [
+            cluster(self.origin.port, **PLENTY), cluster(self.http, "hop", typed_extension_protocol_options=http2_upstream(), **PLENTY)])
         self.pid = self.proxy.program.process.pid
         return self
 
@@ -161,8 +163,28 @@ def test_a_slow_stream_does_not_hold_up_its_neighbour(tmp_path):
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("framing", ["content-length", "chunked"])
-def test_a_slow_origin_bounds_uploads(tmp_path, framing):
+def test_slow_readers_behind_http2_between_proxies(tmp_path):
+    """HTTP/1.1 at the edges, HTTP/2 between, as in a mesh: both hops are in the figure."""
+    async def run():
+        async with Bed(tmp_path) as bed:
+            assert_bounded(await read_slowly(bed, bed.mesh, READERS // 2), READERS // 2)
+    asyncio.run(run())
+
+
+def test_slow_readers_leave_room_on_a_shared_upstream_connection(tmp_path):
+    async def run():
+        async with Bed(tmp_path) as bed:
+            size = 12 * MB
+            slow = [await slow_reader(bed.mesh, get(size)) for _ in range(8)]  # 8 windows of streams are half the connection's
+            await Memory(bed.pid).while_moving(lambda: bed.origin.sent)
+            assert not any(reader.size for reader in slow)
+            await finish([await slow_reader(bed.mesh, get(size))], size)
+            await finish(slow, size)
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("framing, way", [("content-length", "http"), ("chunked", "http"), ("content-length", "mesh"), ("chunked", "tcp")])
+def test_a_slow_origin_bounds_uploads(tmp_path, framing, way):
     async def run():
         async with Bed(tmp_path, receive_buffer=4096) as bed:
             memory = Memory(bed.pid)
@@ -170,7 +192,7 @@ def test_a_slow_origin_bounds_uploads(tmp_path, framing):
             count, size = READERS // 40, 8 * MB
             is_chunked = framing == "chunked"
             field = b"transfer-encoding: chunked" if is_chunked else b"content-length: %d" % size
-            writers = [await slow_reader(bed.http, b"POST /sink HTTP/1.1\r\nHost: a\r\n%s\r\n\r\n" % field) for _ in range(count)]
+            writers = [await slow_reader(getattr(bed, way), b"POST /sink HTTP/1.1\r\nHost: a\r\n%s\r\n\r\n" % field) for _ in range(count)]
             pumps = [asyncio.ensure_future(writer.send_body(size, is_chunked)) for writer in writers]
             await memory.while_moving(lambda: sum(writer.sent for writer in writers))
             stuck = sum(writer.sent < size for writer in writers)
