@@ -4,9 +4,11 @@ import asyncio
 import re
 import socket
 import struct
+import subprocess
 import zlib
 
 from meshes import BIN
+from proxies import typed
 
 IS_SANITIZED = b"__asan_init" in (BIN / "meltemi-proxy").read_bytes()  # then memory says nothing, and all is slow
 PATTERN = bytes((n * n + n // 251) % 251 for n in range(64 * 1024 - 5))  # no divisor of any buffer's size
@@ -204,6 +206,15 @@ async def slow_reader(port, request, receive_buffer=4096, tls=None):
     transport.pause_reading()
     transport.write(request)
     return reader
+
+
+def self_signed(directory):
+    """A listener's `transport_socket` with a certificate of its own, written to `directory`."""
+    key, chain = directory / "key.pem", directory / "chain.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", chain,
+                    "-subj", "/CN=localhost", "-days", "2"], check=True, capture_output=True)
+    pair = {"certificate_chain": {"filename": str(chain)}, "private_key": {"filename": str(key)}}
+    return typed("envoy.transport_sockets.tls", "transport_sockets.tls.v3.DownstreamTlsContext", common_tls_context={"tls_certificates": [pair]})
 
 
 def resident_bytes(pid):

@@ -2,6 +2,7 @@
 import os
 import random
 import socket
+import ssl
 import struct
 import threading
 
@@ -75,9 +76,31 @@ GARBAGE = [
     PREFACE + frame(4, 0, 0) + frame(1, 1, 1, b"\x82\x86\x84\x41\x01a") + frame(9, 0, 1) * 20000, PREFACE + frame(4, 0, 0) + frame(0x77, 0xff, 5, b"x" * 16000) * 50]
 
 
-def mutated(rng):
-    """One of the above with some bytes changed, cut at any place."""
-    data = bytearray(rng.choice(GARBAGE)[:4000])
+def client_hello():
+    out = ssl.MemoryBIO()
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    session = context.wrap_bio(ssl.MemoryBIO(), out, server_hostname="localhost")
+    try:
+        session.do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    return out.read()
+
+
+def tls_record(kind, payload, size=None):
+    return bytes([kind, 3, 3]) + struct.pack(">H", len(payload) if size is None else size) + payload
+
+
+HELLO = client_hello()
+TLS_GARBAGE = [HELLO, HELLO[:5], HELLO[:100], HELLO + HELLO, HELLO + tls_record(23, b"x" * 1000), HELLO + tls_record(21, b"\2\0"), HELLO + tls_record(20, b"\1") * 1000,
+               HELLO + b"\0" * 20000, tls_record(22, HELLO[5:], 0xffff), tls_record(22, b"") * 2000, b"".join(tls_record(22, HELLO[n:n + 1]) for n in range(5, len(HELLO))),
+               HELLO[:5] + b"\xff" * 600, tls_record(23, b"early"), tls_record(24, b"\1\xff\xff"), b"\x80\x2e\1\0\2" + b"\0" * 50, GET, PREFACE]
+
+
+def mutated(rng, of=GARBAGE):
+    """One of these with some bytes changed, cut at any place."""
+    data = bytearray(rng.choice(of)[:4000])
     for _ in range(rng.randrange(6)):
         if data:
             data[rng.randrange(len(data))] = rng.randrange(256)
@@ -127,4 +150,25 @@ ANSWERS = {
     "204 with a body": ([b"HTTP/1.1 204 None\r\nContent-Length: 5\r\n\r\nhello"], {204}), "304 with a body": ([b"HTTP/1.1 304 Same\r\nContent-Length: 5\r\n\r\nhello"], {304}),
     "two answers": ([b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"], {200}),
     "more than the length": ([b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok and more"], {200}),
+}
+
+# The same of an origin that speaks HTTP/2: frames behind its SETTINGS, in answer to the request on stream 1.
+STATUS = b"\x88"  # :status 200
+CUT = {"cut", 502, 503}  # whether the head had gone on by then is a matter of timing
+BEGUN = frame(1, 4, 1, STATUS)
+HTTP2_ANSWERS = {
+    "nothing": (b"", FAILED), "garbage": (b"\xff" * 200, FAILED), "http1": (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", FAILED),
+    "reset": (frame(3, 0, 1, b"\0\0\0\x02"), FAILED), "refused": (frame(3, 0, 1, b"\0\0\0\x07"), FAILED), "goaway": (frame(7, 0, 0, b"\0" * 8), FAILED),
+    "no status": (frame(1, 5, 1, b"\0\1a\1b"), FAILED), "bad compression": (frame(1, 5, 1, b"\xff\xff\xff\xff\xff\xff"), FAILED),
+    "upper case": (frame(1, 5, 1, STATUS + b"\0\1A\1b"), FAILED), "line break in a value": (frame(1, 5, 1, STATUS + b"\0\1a\4b\r\nc"), FAILED),
+    "connection field": (frame(1, 5, 1, STATUS + b"\0\x0aconnection\5close"), FAILED), "two status": (frame(1, 5, 1, STATUS * 2), FAILED),
+    "data first": (frame(0, 1, 1, b"hello"), FAILED), "headers on 0": (frame(1, 5, 0, STATUS), FAILED), "push": (frame(5, 4, 1, b"\0\0\0\2" + STATUS), FAILED),
+    "endless interim answers": (frame(1, 4, 1, b"\x08\x03100") * 5000, FAILED), "window overflow": (frame(8, 0, 1, b"\x7f\xff\xff\xff") * 2, FAILED),
+    "huge head": (frame(1, 0, 1, STATUS) + b"".join(frame(9, 0, 1, b"\0\1a\x7f\x81\x7f" + b"v" * 16000) for _ in range(200)), FAILED),
+    "endless continuation": (frame(1, 0, 1, STATUS) + frame(9, 0, 1) * 20000, FAILED), "cut frame": (BEGUN + frame(0, 0, 1, b"x" * 100)[:50], CUT),
+    "length lies": (frame(1, 4, 1, STATUS + b"\x0f\x0d\x013") + frame(0, 1, 1, b"hello"), CUT), "cut body": (BEGUN + frame(0, 0, 1, b"hello"), CUT),
+    "reset body": (BEGUN + frame(0, 0, 1, b"hello") + frame(3, 0, 1, b"\0\0\0\x02"), CUT), "frame too large": (BEGUN + frame(0, 0, 1, b"x" * 20000), CUT),
+    "beyond the window": (BEGUN + frame(0, 0, 1, b"x" * 16000) * 200, CUT), "padding too long": (BEGUN + frame(0, 8, 1, b"\xffhello"), CUT),
+    "data behind the end": (BEGUN + frame(0, 1, 1, b"hello") + frame(0, 0, 1, b"more"), {200}), "unknown frames": (frame(0x55, 7, 1, b"?") + BEGUN + frame(0x66, 0, 9) + frame(0, 1, 1, b"hello"), {200}),
+    "trailers": (BEGUN + frame(0, 0, 1, b"hello") + frame(1, 5, 1, b"\0\1t\1v"), {200}), "trailers with status": (BEGUN + frame(0, 0, 1, b"hello") + frame(1, 5, 1, STATUS), CUT),
 }

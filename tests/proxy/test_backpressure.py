@@ -1,14 +1,13 @@
 """Bodies stream within bounded memory, however slowly either side reads: HTTP/1, HTTP/2, TLS, TCP, both directions."""
 import asyncio
 import ssl
-import subprocess
 import zlib
 
 import pytest
 
-from bulk import IS_SANITIZED, BulkServer, Memory, checksum, http2_client, piece, slow_reader
+from bulk import IS_SANITIZED, BulkServer, Memory, checksum, http2_client, self_signed, slow_reader
 from meshes import free_port
-from proxies import Proxy, cluster, http2_upstream, http_manager, listener, tcp_proxy, typed
+from proxies import Proxy, cluster, http2_upstream, http_manager, listener, tcp_proxy
 
 MB = 1024 * 1024
 READERS = 200 if IS_SANITIZED else 1000
@@ -100,19 +99,9 @@ def test_slow_readers_behind_tcp_proxy(tmp_path):
     asyncio.run(run())
 
 
-@pytest.fixture
-def certificate(tmp_path):
-    key, chain = tmp_path / "key.pem", tmp_path / "chain.pem"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", chain,
-                    "-subj", "/CN=localhost", "-days", "2"], check=True, capture_output=True)
-    pair = {"certificate_chain": {"filename": str(chain)}, "private_key": {"filename": str(key)}}
-    return typed("envoy.transport_sockets.tls", "transport_sockets.tls.v3.DownstreamTlsContext",
-                 common_tls_context={"tls_certificates": [pair]})
-
-
-def test_slow_readers_over_tls(tmp_path, certificate):
+def test_slow_readers_over_tls(tmp_path):
     async def run():
-        async with Bed(tmp_path, certificate) as bed:
+        async with Bed(tmp_path, self_signed(tmp_path)) as bed:
             context = ssl.create_default_context()
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             assert_bounded(await read_slowly(bed, bed.tls, READERS // 20, context, 12 * MB), READERS // 20)

@@ -10,9 +10,9 @@ import time
 import pytest
 
 import hostile
-from bulk import IS_SANITIZED, Memory
+from bulk import IS_SANITIZED, Memory, self_signed
 from meshes import free_port, wait_until
-from proxies import Proxy, RawOrigin, cluster, http_manager, listener, read_until
+from proxies import Proxy, RawOrigin, cluster, http2_upstream, http_manager, listener, read_until
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 WEBSOCKETS = [{"upgrade_type": "websocket"}]
@@ -134,6 +134,19 @@ def test_bytes_of_clients_cost_only_their_connection(bed):
             bed.program.assert_runs()
 
 
+def test_bytes_of_tls_clients_cost_only_their_connection(tmp_path):
+    rng, plain, port = random.Random(hostile.SEED), free_port(), free_port()
+    with Origin() as origin:
+        listeners = [listener(plain, http_manager()), listener(port, http_manager(), transport_socket=self_signed(tmp_path))]
+        with Proxy(tmp_path, listeners, [cluster(origin.port)]) as proxy:
+            files = open_files(proxy)
+            with hostile.Bystander(plain):
+                for data in hostile.TLS_GARBAGE + [hostile.mutated(rng, hostile.TLS_GARBAGE) for _ in range(200)]:
+                    hostile.throw(port, data, rng)
+                    proxy.program.assert_runs()
+            wait_until(lambda: open_files(proxy) <= files + 1, what="every connection to be closed")  # one to the origin may stay
+
+
 def test_bytes_of_origins_cost_only_their_exchange(bed):
     memory = Memory(bed.program.process.pid)
     with hostile.Bystander(bed.port):
@@ -145,6 +158,54 @@ def test_bytes_of_origins_cost_only_their_exchange(bed):
             memory.growth()
         assert ask(bed.port, get("/reset"))[0] == "cut"
     assert IS_SANITIZED or memory.most < 8 << 20, f"{memory.most} bytes for an endless head"
+
+
+class Http2Origin(RawOrigin):
+    """Says `says` in HTTP/2 to whatever comes first on a connection, then hangs up."""
+
+    def __init__(self):
+        self.says = b""
+        super().__init__(self.serve_http2)
+
+    def serve_http2(self, connection):
+        data = b""
+        connection.sendall(hostile.frame(4, 0, 0))
+        while not has_headers(data):
+            more = connection.recv(65536)
+            if not more:
+                return
+            data += more
+        connection.sendall(self.says)
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(65536):
+            pass
+
+
+def has_headers(data):
+    """Whether HEADERS are among the frames behind the preface."""
+    at = len(hostile.PREFACE)
+    while at + 9 <= len(data):
+        if data[at + 3] == 1:
+            return True
+        at += 9 + int.from_bytes(data[at:at + 3], "big")
+    return False
+
+
+def test_frames_of_origins_cost_only_their_connection(tmp_path):
+    port = free_port()
+    routes = [{"match": {"prefix": "/ok"}, "route": {"cluster": "good"}}, {"match": {"prefix": "/"}, "route": {"cluster": "origin"}}]
+    with Origin() as good, Http2Origin() as bad:
+        clusters = [cluster(good.port, "good"), cluster(bad.port, typed_extension_protocol_options=http2_upstream())]
+        with Proxy(tmp_path, [listener(port, http_manager(routes))], clusters) as proxy:
+            memory = Memory(proxy.program.process.pid)
+            with hostile.Bystander(port):
+                for name, (bad.says, expected) in hostile.HTTP2_ANSWERS.items():
+                    status, body = ask(port, get("/x"))
+                    assert status in expected, f"{name}: {status} {body[:100]!r}"
+                    assert status != 200 or body.replace(b"5\r\nhello\r\n0\r\n\r\n", b"") == b"", f"{name}: {body}"
+                    proxy.program.assert_runs()
+                    memory.growth()
+            assert IS_SANITIZED or memory.most < 8 << 20, f"{memory.most} bytes"
 
 
 def test_an_early_answer_ends_an_upload(bed):
