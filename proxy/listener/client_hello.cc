@@ -141,6 +141,8 @@ ClientHello ParseClientHello(std::string_view first_bytes) {
     hello.state = State::kNotTls;
     return hello;
   }
+  // No verdict before the byte that tells TLS from the rest, or more bytes could change it.
+  if (first_bytes.size() < 6) return hello;
   std::string message;
   hello.state = Reassemble(first_bytes, message);
   if (hello.state == State::kNeedMore && first_bytes.size() >= kClientHelloBytesMax) {

@@ -84,5 +84,12 @@ TEST(ClientHello, RefusesWhatIsBroken) {
   EXPECT_EQ(ParseClientHello(Record(endless)).state, State::kInvalid);
 }
 
+// An empty record that was called broken TLS until the sixth byte showed that it is no TLS at all.
+TEST(ClientHello, VerdictsDoNotChange) {
+  const std::string_view bytes("\x16\x03\0\0\0\0\0\x01\x02\x57\x16", 11);
+  EXPECT_EQ(ClientHello::State::kNeedMore, ParseClientHello(bytes.substr(0, 5)).state);
+  EXPECT_EQ(ClientHello::State::kNotTls, ParseClientHello(bytes).state);
+}
+
 }  // namespace
 }  // namespace meltemi::proxy

@@ -392,5 +392,21 @@ TEST_F(H2Hostile, JoinsCookieCrumbs) {
   EXPECT_THAT(server_owner.exchanges[0]->headers, Contains(Pair("cookie", "a=1; b=2")));
 }
 
+// Found by fuzzing: the end of a malformed answer was told as a body, before any head.
+TEST_F(H2Hostile, MalformedAnswersAreOnlyReset) {
+  MakeClient(Protocol::kHttp2);
+  nghttp2_hd_deflate_new(&deflater_, 4096);
+  ClientExchange e;
+  e.Open(*client);
+  e.Request("GET", "/");
+  Settle();
+  Frame(4, 0, 0, "");
+  Headers(1, {{":status", "780"}});
+  RunUntil([&] { return e.reset.has_value(); });
+  EXPECT_EQ(ResetReason::kProtocolError, *e.reset);
+  EXPECT_FALSE(e.has_head);
+  EXPECT_EQ(0, e.bodies);
+}
+
 }  // namespace
 }  // namespace meltemi::http

@@ -280,7 +280,9 @@ void Session::Tell(StreamCore& stream) {
     stream.is_end_told_ = ends;
     stream.callbacks_->OnHead(ends);
   }
-  if ((events & StreamCore::kBody) != 0 && !stream.is_over_ && stream.callbacks_ != nullptr) {
+  // The end of a malformed head is not told as a body's.
+  if ((events & StreamCore::kBody) != 0 && !stream.is_over_ && stream.callbacks_ != nullptr &&
+      stream.has_head_) {
     if (!stream.received_.empty() || (stream.received_end_ && !stream.is_end_told_)) {
       stream.is_end_told_ = stream.received_end_;
       stream.callbacks_->OnBody();
