@@ -110,7 +110,12 @@ class FuzzPeer final : private ServerConnectionCallbacks, private ClientConnecti
   }
   void StartClient(Protocol protocol, int requests) {
     client_ = NewClientConnection(protocol, Wrap(), *this, limits());
-    for (int i = 0; i < requests && client_->can_open(); ++i) Request(i);
+    // With HTTP/1 there is one at a time, of a kind that the input chooses.
+    if (protocol != Protocol::kHttp2) {
+      Request(choice_ >> 2 & 3);
+    } else {
+      for (int i = 0; i < requests && client_->can_open(); ++i) Request(i);
+    }
     Turn(1);
   }
   // Gives the bytes in pieces, runs the loop between them.
