@@ -1,5 +1,6 @@
 """HTTP/1.1 and 1.0 through meltemi-proxy: interim answers, answers without a body, ends of connections, trailers, case of
 names, and origins that answer wrongly."""
+import socket
 import threading
 
 import pytest
@@ -26,6 +27,7 @@ KINDS = {
     "http10": ({"http_protocol_options": {"accept_http_10": True}}, {}),
     "trailers": ({"http_protocol_options": {"enable_trailers": True}}, {"enable_trailers": True}),
     "preserve": ({"http_protocol_options": PRESERVE}, PRESERVE),
+    "upgrade": ({"upgrade_configs": [{"upgrade_type": "websocket"}]}, {}),
     "proper": ({"http_protocol_options": PROPER}, PROPER),
 }
 
@@ -314,6 +316,51 @@ def test_an_answer_before_the_request_is_nobodys(origin, ports):
         for _ in range(3):
             client.send(get(b"/y"))
             assert client.answer().body == b"ok"
+
+
+UPGRADE = get(b"/ws", b"Connection: Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Key: k")
+
+
+def test_an_upgrade_becomes_a_tunnel(origin, ports):
+    def echo(connection, _):
+        connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nwelcome ")
+        while data := connection.recv(65536):
+            connection.sendall(data.upper())
+        connection.sendall(b" BYE")  # the other half ends on its own
+        return False
+
+    origin.replies = {b"/ws": echo}
+    with Client(ports["upgrade"]) as client:
+        client.send(UPGRADE + b"early ")
+        answer = client.answer()
+        assert answer.status == 101 and answer.get(b"upgrade") == b"websocket" and answer.get(b"connection").lower() == b"upgrade"
+        assert client.wire.take(14) == b"welcome EARLY "
+        client.send(b"\0\xffGET /x HTTP/1.1\r\n\r\n")
+        assert client.wire.take(20) == b"\0\xffGET /X HTTP/1.1\r\n"
+        client.socket.shutdown(socket.SHUT_WR)
+        assert client.wire.take(6) == b"\r\n BYE" and client.at_end()
+    assert origin.requests[0].get(b"sec-websocket-key") == b"k"
+
+
+@pytest.mark.parametrize("reply", [Origin.OK, b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno"])
+def test_nothing_is_left_of_a_refused_upgrade(origin, ports, reply):
+    """Bytes sent as a tunnel's are no request, for nobody (CVE-2026-73548, CVE-2025-64763)."""
+    is_closed = threading.Event()
+
+    def refuse(connection, request):
+        assert request.rest == b""
+        connection.sendall(reply)
+        if connection.recv(65536) == b"":
+            is_closed.set()
+        return False
+
+    origin.replies = {b"/ws": refuse}
+    with Client(ports["upgrade"]) as client:
+        client.send(UPGRADE + get(b"/smuggled"))
+        assert client.answer().raw_head.split(b" ")[1] == reply.split(b" ")[1]
+        assert client.at_end()
+    assert is_closed.wait(10), "the connection to the origin is used again"
+    assert origin.seen(b"/smuggled") == []
 
 
 CUT = {

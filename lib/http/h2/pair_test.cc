@@ -392,20 +392,35 @@ TEST_F(H2Hostile, JoinsCookieCrumbs) {
   EXPECT_THAT(server_owner.exchanges[0]->headers, Contains(Pair("cookie", "a=1; b=2")));
 }
 
-// Found by fuzzing: the end of a malformed answer was told as a body, before any head.
-TEST_F(H2Hostile, MalformedAnswersAreOnlyReset) {
-  MakeClient(Protocol::kHttp2);
+// Found by fuzzing: the end of a malformed answer was told as a body, before any head, and then as
+// a good end, since both sides had ended the stream before a reset could be sent.
+TEST_F(H2Hostile, AnswersThatCannotBeTakenAreOnlyReset) {
+  MakeClient(Protocol::kHttp2, {.header_fields_max = 3});
   nghttp2_hd_deflate_new(&deflater_, 4096);
-  ClientExchange e;
-  e.Open(*client);
-  e.Request("GET", "/");
+  std::vector<ClientExchange> exchanges(3);
+  for (ClientExchange& e : exchanges) {
+    e.Open(*client);
+    e.Request("GET", "/");
+  }
   Settle();
   Frame(4, 0, 0, "");
   Headers(1, {{":status", "780"}});
-  RunUntil([&] { return e.reset.has_value(); });
-  EXPECT_EQ(ResetReason::kProtocolError, *e.reset);
-  EXPECT_FALSE(e.has_head);
-  EXPECT_EQ(0, e.bodies);
+  Headers(3, {{":status", "200"}, {"a", "1"}, {"b", "2"}, {"c", "3"}});
+  Headers(5, {{":status", "200"}}, false);
+  Headers(5, {{"a", "1"}, {"b", "2"}, {"c", "3"}, {"d", "4"}});
+  RunUntil([&] {
+    return std::all_of(exchanges.begin(), exchanges.end(),
+                       [](auto& e) { return e.reset || e.finished; });
+  });
+  const ResetReason expected[] = {ResetReason::kProtocolError, ResetReason::kOverload,
+                                  ResetReason::kOverload};
+  for (size_t i = 0; i < exchanges.size(); ++i) {
+    EXPECT_FALSE(exchanges[i].finished) << i;
+    EXPECT_EQ(expected[i], exchanges[i].reset) << i;
+    EXPECT_EQ(i == 2, exchanges[i].has_head) << i;
+    EXPECT_EQ(0, exchanges[i].bodies) << i;
+    EXPECT_FALSE(exchanges[i].ended) << i;
+  }
 }
 
 }  // namespace

@@ -280,9 +280,9 @@ void Session::Tell(StreamCore& stream) {
     stream.is_end_told_ = ends;
     stream.callbacks_->OnHead(ends);
   }
-  // The end of a malformed head is not told as a body's.
+  // The end of a malformed head, or of trailers that were too large, is not told as a body's.
   if ((events & StreamCore::kBody) != 0 && !stream.is_over_ && stream.callbacks_ != nullptr &&
-      stream.has_head_) {
+      stream.has_head_ && !stream.is_refused()) {
     if (!stream.received_.empty() || (stream.received_end_ && !stream.is_end_told_)) {
       stream.is_end_told_ = stream.received_end_;
       stream.callbacks_->OnBody();
@@ -300,8 +300,8 @@ void Session::Tell(StreamCore& stream) {
 void Session::TellClosed(StreamCore& stream) {
   const bool is_sent = stream.send_ended_ && stream.unsent_.empty();
   // RST_STREAM(NO_ERROR) behind a complete answer only says that the request's rest is not wanted.
-  const bool is_complete =
-      stream.error_code_ == NGHTTP2_NO_ERROR && (is_server_ ? is_sent : stream.received_end_);
+  const bool is_complete = stream.error_code_ == NGHTTP2_NO_ERROR && !stream.is_refused() &&
+                           (is_server_ ? is_sent : stream.received_end_);
   const bool is_read = stream.received_.empty() || (is_server_ && !stream.is_tunnel_);
   if (is_complete && !is_read) return;  // its reader is slow
   StreamCallbacks* const callbacks = stream.callbacks_;

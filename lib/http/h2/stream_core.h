@@ -41,6 +41,8 @@ class StreamCore {
   virtual bool CompleteHead() = 0;
   virtual void Recycle();
 
+  // What came could not be taken; a peer that has ended its side may never hear of it.
+  bool is_refused() const { return is_malformed_ || is_too_large_; }
   std::string_view PeekReceived() const { return received_.view(); }
   void ConsumeReceived(size_t bytes);
   size_t Send(std::string_view bytes, bool end_stream);

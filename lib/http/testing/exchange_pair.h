@@ -199,7 +199,8 @@ class ExchangePair {
   }
 
   void RunUntil(const std::function<bool()>& done) {
-    for (int passes = 0; passes < 20'000 && !done(); ++passes) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (!done() && std::chrono::steady_clock::now() < deadline) {
       loop->RunOnce(std::chrono::milliseconds(100));
       if (peer.valid()) ReadPeer();
     }

@@ -52,7 +52,7 @@ class FuzzStream final : public StreamCallbacks {
     is_over_ = true;
   }
   void OnFinished() override {
-    MELTEMI_CHECK(!is_over_);
+    MELTEMI_CHECK(!is_over_ && has_head_);
     is_over_ = true;
   }
   void GiveUp() {
