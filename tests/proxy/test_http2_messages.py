@@ -25,7 +25,7 @@ LIMITED = {"max_concurrent_streams": 3, "initial_stream_window_size": 70000, "in
 @pytest.fixture(scope="module")
 def setup(tmp_path_factory):
     """Clients of either version → `front` → HTTP/2 → `back` → HTTP/1 → the origin; and straight to the origin."""
-    ports = {name: free_port() for name in ("straight", "front", "back", "limited", "connect")}
+    ports = {name: free_port() for name in ("straight", "front", "back", "limited", "connect", "large", "large-back")}
     gate = threading.Event()
     replies = {b"/hold": lambda connection, _: connection.recv(1) != b"",
                b"/wait": lambda connection, _: gate.wait(20) and connection.sendall(Origin.OK) is None}
@@ -35,12 +35,15 @@ def setup(tmp_path_factory):
             listener(ports["front"], http_manager(route("back"), http_protocol_options=TRAILERS)),
             listener(ports["back"], http_manager(route("origin"), codec_type="HTTP2")),
             listener(ports["limited"], http_manager(route("origin"), http2_protocol_options=LIMITED)),
+            listener(ports["large"], http_manager(route("large-back"), max_request_headers_kb=512)),
+            listener(ports["large-back"], http_manager(route("origin"), max_request_headers_kb=512)),
             listener(ports["connect"], http_manager(route("origin"), http2_protocol_options={"allow_connect": True},
                                                     upgrade_configs=[{"upgrade_type": "websocket"}]))]
         options = {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
             "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
             "explicit_http_config": {"http_protocol_options": TRAILERS}}}
         clusters = [cluster(origin.port, typed_extension_protocol_options=options),
+                    cluster(ports["large-back"], "large-back", typed_extension_protocol_options=http2_upstream()),
                     cluster(ports["back"], "back", typed_extension_protocol_options=http2_upstream())]
         with Proxy(tmp_path_factory.mktemp("http2"), listeners, clusters) as proxy:
             origin.gate = gate
@@ -217,6 +220,21 @@ def test_signs_of_life(origin, ports):
     with Http2(ports["limited"]) as client:  # does not
         client.goaway()
         assert any(kind == PING for kind, *_ in client.frames)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_large_heads_pass_where_allowed(origin, ports, version):
+    fields = [(b"x-%d" % i, b"v" * 10_000) for i in range(30)]
+    origin.replies[b"/large"] = b"HTTP/1.1 200 OK\r\n" + b"".join(b"%s: %s\r\n" % field for field in fields[:5]) + b"Content-Length: 2\r\n\r\nok"
+    if version == 1:
+        with Client(ports["large"]) as client:
+            client.send(b"GET /large HTTP/1.1\r\nHost: a\r\n" + b"".join(b"%s: %s\r\n" % field for field in fields) + b"\r\n")
+            answer = client.answer()
+            assert answer.status == 200 and answer.get(b"x-4") == fields[4][1]
+    else:
+        with Http2(ports["large"]) as client:
+            assert client.get(1, b"/large", *fields) == (200, b"ok")
+    assert {field for field in origin.requests[0].fields if field[0].startswith(b"x-") and len(field[1]) > 100} == set(fields)
 
 
 def test_extended_connect(origin, ports):

@@ -13,6 +13,19 @@ namespace meltemi::http::h2 {
 constexpr std::string_view kViolation = "http2.violation.of.messaging.rule";
 constexpr std::string_view kFlood = "http2.flood";
 
+// A head of the largest size allowed must fit into its frames, and what was let in elsewhere must
+// go out. The limit of CONTINUATION frames is only there in nghttp2 with the fix of CVE-2024-28182.
+template <typename Option>
+void AdmitLargeHeads(Option* option, size_t head_bytes_max) {
+  constexpr size_t kFrameBytes = 16 * 1024;
+  constexpr size_t kSpareFrames = 8;
+  constexpr size_t kSendBytesMax = 16 * 1024 * 1024;  // twice what any listener may be set to
+  if constexpr (requires { nghttp2_option_set_max_continuations(option, size_t{}); }) {
+    nghttp2_option_set_max_continuations(option, head_bytes_max / kFrameBytes + kSpareFrames);
+  }
+  nghttp2_option_set_max_send_header_block_length(option, kSendBytesMax);
+}
+
 Session::Session(std::unique_ptr<net::Connection> connection, const Limits& limits, bool is_server)
     : is_server_(is_server),
       connection_(std::move(connection)),
@@ -24,6 +37,7 @@ Session::Session(std::unique_ptr<net::Connection> connection, const Limits& limi
   nghttp2_option_set_no_closed_streams(options, 1);
   nghttp2_option_set_peer_max_concurrent_streams(options, 100);
   nghttp2_option_set_max_deflate_dynamic_table_size(options, limits.http2.header_table_bytes);
+  AdmitLargeHeads(options, limits.head_bytes_max);
   nghttp2_option_set_max_outbound_ack(options, limits.http2.outbound_control_frames_max);
   nghttp2_session* session = nullptr;
   const auto make = is_server ? nghttp2_session_server_new2 : nghttp2_session_client_new2;
