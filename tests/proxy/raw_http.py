@@ -36,8 +36,8 @@ class Message:
 class Wire:
     """Reads messages from a socket."""
 
-    def __init__(self, connection):
-        self.connection, self.data = connection, b""
+    def __init__(self, connection, on_head=lambda: None):
+        self.connection, self.data, self.on_head = connection, b"", on_head
 
     def more(self):
         data = self.connection.recv(65536)
@@ -75,6 +75,7 @@ class Wire:
         while b"\r\n\r\n" not in self.data:
             self.more()
         raw_head = self.data[:self.data.index(b"\r\n\r\n") + 4]
+        self.on_head()
         first = self.line()
         message = Message(first, self.fields(), b"", [], raw_head)
         length, coding = message.get(b"content-length"), message.get(b"transfer-encoding")
@@ -110,19 +111,21 @@ class Wire:
 
 class Origin(RawOrigin):
     """Answers each request with `replies[target]` (bytes, or a function of the connection and the request that returns
-    whether to go on), else with 200. Records requests and how many connections and incomplete requests there were."""
+    whether to go on), else with 200. Records requests, and how many heads and incomplete requests there were."""
 
     OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
     def __init__(self, replies=None):
-        self.replies, self.requests, self.connections, self.broken = replies or {}, [], 0, 0
+        self.replies, self.requests, self.begun, self.broken = replies or {}, [], 0, 0
         self.lock = threading.Lock()
         super().__init__(self.serve_requests)
 
-    def serve_requests(self, connection):
+    def count_begun(self):
         with self.lock:
-            self.connections += 1
-        wire = Wire(connection)
+            self.begun += 1
+
+    def serve_requests(self, connection):
+        wire = Wire(connection, self.count_begun)
         while True:
             try:
                 request = wire.message()
@@ -148,7 +151,7 @@ class Origin(RawOrigin):
 
     def forget(self):
         with self.lock:
-            self.requests, self.broken, self.connections = [], 0, 0
+            self.requests, self.broken, self.begun = [], 0, 0
 
 
 class Client:

@@ -198,7 +198,7 @@ def test_bodies_cut_off_are_not_completed(setup, data):
     origin.forget()
     with Client(port) as client:
         client.send(data)
-        wait_until(lambda: origin.connections, what="the origin to hear of the request")
+        wait_until(lambda: origin.begun, what="the origin to hear of the request")
     wait_until(lambda: origin.broken, what="the origin to hear of the end")
     assert origin.requests == []
 
