@@ -23,7 +23,7 @@ ProxyWorker::ProxyWorker(uint32_t index, runtime::Loop& loop, net::BlockPool& bl
       recorder_(registry ? std::make_unique<telemetry::Recorder>(*registry) : nullptr),
       snapshot_(std::make_shared<Snapshot>()),
       upstreams_(loop, blocks, random_, sockets.NewConnectSockets(loop)),
-      listeners_(*this, limits) {}
+      listeners_(*this, limits, registry) {}
 
 ProxyWorker::~ProxyWorker() {
   listeners_.Stop();

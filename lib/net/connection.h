@@ -134,6 +134,8 @@ class Connection final : private runtime::FdHandler, private runtime::Deferred {
   std::string_view tls_failure() const { return records_ ? records_->failure() : ""; }
   const Address& remote_address() const;  // asked of the kernel once, at the first call
   const Address& local_address() const;
+  // Who the peer speaks for, where a header told (PROXY protocol); instead of the socket's own.
+  void set_remote_address(const Address& remote) { remote_ = remote; }
   runtime::Loop& loop() { return loop_; }
   int fd() const { return socket_.get(); }
   uint64_t bytes_received() const { return bytes_received_; }

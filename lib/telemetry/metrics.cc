@@ -162,10 +162,28 @@ void AppendHistogram(std::string& out, const Family& family, const Family::Tuple
   out += fmt::format("{}_count{} {}\n", name, labels, cumulative);
 }
 
+std::string StatName(const FamilyOptions& options, const std::vector<std::string>& values) {
+  if (options.text.empty()) {
+    std::string name = options.name;
+    for (const std::string& value : values) name += "." + value;
+    return name;
+  }
+  std::string name;
+  std::string_view rest = options.text;
+  for (const std::string& value : values) {
+    const size_t at = rest.find("{}");
+    if (at == std::string_view::npos) break;
+    name += rest.substr(0, at);
+    name += value;
+    rest.remove_prefix(at + 2);
+    if (value.empty() && rest.starts_with('.')) rest.remove_prefix(1);
+  }
+  return name + std::string(rest);
+}
+
 void AppendStatLine(std::string& out, const Family& family, const Family::Tuple& tuple,
                     const std::vector<uint64_t>& cells) {
-  std::string name = family.options.name;
-  for (const std::string& value : tuple.values) name += "." + value;
+  const std::string name = StatName(family.options, tuple.values);
   if (family.options.type != MetricType::kHistogram) {
     out += fmt::format("{}: {}\n", name, cells[0]);
     return;

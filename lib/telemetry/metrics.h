@@ -36,6 +36,9 @@ struct FamilyOptions {
   std::vector<std::string> labels;
   std::vector<double> bounds = {};  // histograms; DefaultBounds() when empty
   size_t series_max = 10'000;
+  // How Text() names a series, each {} one label's value in order ("tcp.{}.idle_timeout"); an empty
+  // value takes the dot behind it along. Empty: the name, then the values behind dots.
+  std::string text = {};
 };
 
 // One number with one writer: no locked instruction on the way in.

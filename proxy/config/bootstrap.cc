@@ -9,7 +9,9 @@
 #include "envoy/config/bootstrap/v3/bootstrap.pb.h"
 #include "envoy/extensions/filters/listener/http_inspector/v3/http_inspector.pb.h"
 #include "envoy/extensions/filters/listener/original_dst/v3/original_dst.pb.h"
+#include "envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol.pb.h"
 #include "envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.pb.h"
+#include "envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol.pb.h"
 #include "envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer.pb.h"
 #include "envoy/extensions/transport_sockets/tls/v3/tls.pb.h"
 #include "envoy/extensions/upstreams/http/v3/http_protocol_options.pb.h"
@@ -28,7 +30,10 @@ void KeepAnyTypes() {
   namespace sockets = envoy::extensions::transport_sockets;
   google::protobuf::LinkMessageReflection<filters::http_inspector::v3::HttpInspector>();
   google::protobuf::LinkMessageReflection<filters::original_dst::v3::OriginalDst>();
+  google::protobuf::LinkMessageReflection<filters::proxy_protocol::v3::ProxyProtocol>();
   google::protobuf::LinkMessageReflection<filters::tls_inspector::v3::TlsInspector>();
+  google::protobuf::LinkMessageReflection<
+      sockets::proxy_protocol::v3::ProxyProtocolUpstreamTransport>();
   google::protobuf::LinkMessageReflection<sockets::raw_buffer::v3::RawBuffer>();
   google::protobuf::LinkMessageReflection<sockets::tls::v3::UpstreamTlsContext>();
   google::protobuf::LinkMessageReflection<

@@ -5,6 +5,7 @@
 
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/extensions/network/dns_resolver/cares/v3/cares_dns_resolver.pb.h"
+#include "envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol.pb.h"
 #include "envoy/extensions/upstreams/http/v3/http_protocol_options.pb.h"
 #include "proxy/config/address_compiler.h"
 #include "proxy/http/codec_options.h"
@@ -14,6 +15,8 @@ namespace {
 
 namespace v3 = envoy::config::cluster::v3;
 namespace core = envoy::config::core::v3;
+using ProxyTransport =
+    envoy::extensions::transport_sockets::proxy_protocol::v3::ProxyProtocolUpstreamTransport;
 using HttpOptions = envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 
 constexpr std::string_view kHttpOptionsName =
@@ -253,8 +256,63 @@ Status CompileProtocol(const v3::Cluster& from, ClusterConfig& to) {
   return absl::OkStatus();
 }
 
+StatusOr<uint8_t> TlvType(uint32_t type) {
+  if (type < 256) return static_cast<uint8_t>(type);
+  return absl::InvalidArgumentError(
+      fmt::format("ProxyProtocolConfig: TLV type {} is above 255", type));
+}
+
+StatusOr<std::shared_ptr<const ProxyProtocolOut>> CompileProxyProtocol(const ProxyTransport& from) {
+  const core::ProxyProtocolConfig& config = from.config();
+  auto to = std::make_shared<ProxyProtocolOut>();
+  to->version = config.version() == core::ProxyProtocolConfig::V2 ? 2 : 1;
+  to->allows_unspecified = from.allow_unspecified_address();
+  const auto& passed = config.pass_through_tlvs();
+  to->passes_all_tlvs = config.has_pass_through_tlvs() &&
+                        passed.match_type() == core::ProxyProtocolPassThroughTLVs::INCLUDE_ALL;
+  for (const uint32_t type : passed.tlv_type()) {
+    MELTEMI_ASSIGN_OR_RETURN(uint8_t byte, TlvType(type));
+    to->passed_tlvs.push_back(byte);
+  }
+  for (const auto& added : config.added_tlvs()) {
+    if (added.has_format_string()) return Unsupported("config.added_tlvs.format_string");
+    MELTEMI_ASSIGN_OR_RETURN(uint8_t byte, TlvType(added.type()));
+    to->added.push_back({byte, added.value()});
+  }
+  MELTEMI_ASSIGN_OR_RETURN(const net::Address longest, net::Address::ParseIp("::1", 1));
+  if (!net::EncodeProxyBinary(longest, longest, to->added)) {
+    return absl::InvalidArgumentError("config.added_tlvs: together longer than one header holds");
+  }
+  return std::shared_ptr<const ProxyProtocolOut>(std::move(to));
+}
+
+Status AddTransport(std::string name, StringPairs match, const core::TransportSocket& from,
+                    ClusterPlan& to);
+
+// A PROXY header ahead of another transport.
+Status AddProxyTransport(std::string name, StringPairs match, const core::TransportSocket& from,
+                         ClusterPlan& to) {
+  ProxyTransport wrapper;
+  if (!wrapper.ParseFromString(from.typed_config().value())) {
+    return absl::InvalidArgumentError("ProxyProtocolUpstreamTransport cannot be decoded");
+  }
+  if (wrapper.transport_socket().typed_config().type_url() == from.typed_config().type_url()) {
+    return Unsupported("transport_socket: one PROXY header ahead of another");
+  }
+  auto proxy = CompileProxyProtocol(wrapper);
+  if (!proxy.ok()) return WithContext(proxy.status(), "transport_socket " + from.name());
+  MELTEMI_RETURN_IF_ERROR(
+      AddTransport(std::move(name), std::move(match), wrapper.transport_socket(), to));
+  to.config.transports.back().proxy = *std::move(proxy);
+  return absl::OkStatus();
+}
+
 Status AddTransport(std::string name, StringPairs match, const core::TransportSocket& from,
                     ClusterPlan& to) {
+  if (std::string_view(from.typed_config().type_url())
+          .ends_with(".ProxyProtocolUpstreamTransport")) {
+    return AddProxyTransport(std::move(name), std::move(match), from, to);
+  }
   Transport transport;
   transport.name = std::move(name);
   transport.match = std::move(match);
@@ -273,7 +331,7 @@ Status AddTransport(std::string name, StringPairs match, const core::TransportSo
   } else if (!url.empty() && !url.ends_with(".RawBuffer")) {
     return Unsupported(fmt::format("transport_socket {} ({})", from.name(), url));
   } else if (url.empty() && !from.name().empty() &&
-             from.name() != "envoy.transport_sockets.raw_buffer") {
+             from.name() != "envoy.transport_sockets.raw_buffer" && from.name() != "raw_buffer") {
     return Unsupported(fmt::format("transport_socket {} without typed_config", from.name()));
   }
   to.config.transports.push_back(std::move(transport));

@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "envoy/config/listener/v3/listener.pb.h"
+#include "envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol.pb.h"
 #include "envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.pb.h"
 #include "proxy/config/address_compiler.h"
 
@@ -131,6 +132,51 @@ StatusOr<Inspection> CompileInspection(const v3::ListenerFilter& from) {
   return to;
 }
 
+StatusOr<ProxyProtocolIn> CompileProxyProtocol(const v3::ListenerFilter& from) {
+  using envoy::config::core::v3::ProxyProtocolConfig;
+  using envoy::config::core::v3::ProxyProtocolPassThroughTLVs;
+  namespace filter = envoy::extensions::filters::listener::proxy_protocol::v3;
+  filter::ProxyProtocol settings;
+  if (!settings.ParseFromString(from.typed_config().value())) {
+    return absl::InvalidArgumentError("listener_filters: ProxyProtocol cannot be decoded");
+  }
+  if (from.has_filter_disabled()) return Unsupported("proxy_protocol.filter_disabled");
+  if (settings.tlv_location() != filter::ProxyProtocol::DYNAMIC_METADATA) {
+    return Unsupported("proxy_protocol.tlv_location FILTER_STATE");
+  }
+  ProxyProtocolIn to;
+  to.is_used = true;
+  to.is_optional = settings.allow_requests_without_proxy_protocol();
+  to.stat_prefix = settings.stat_prefix();
+  for (const int version : settings.disallowed_versions()) {
+    (version == ProxyProtocolConfig::V1 ? to.refuses_text : to.refuses_binary) = true;
+  }
+  if (to.refuses_text && to.refuses_binary) {
+    return absl::InvalidArgumentError("proxy_protocol.disallowed_versions leaves no version");
+  }
+  for (const auto& rule : settings.rules()) {
+    if (rule.tlv_type() > 255) {
+      return absl::InvalidArgumentError("proxy_protocol.rules.tlv_type must be below 256");
+    }
+    const auto& present = rule.on_tlv_present();
+    to.rules.push_back({static_cast<uint8_t>(rule.tlv_type()),
+                        present.metadata_namespace().empty()
+                            ? "envoy.filters.listener.proxy_protocol"
+                            : present.metadata_namespace(),
+                        present.key()});
+  }
+  const auto& passed = settings.pass_through_tlvs();
+  to.keeps_all_tlvs = settings.has_pass_through_tlvs() &&
+                      passed.match_type() == ProxyProtocolPassThroughTLVs::INCLUDE_ALL;
+  for (const uint32_t type : passed.tlv_type()) {
+    if (type > 255) {
+      return absl::InvalidArgumentError("proxy_protocol.pass_through_tlvs.tlv_type: below 256");
+    }
+    to.kept_tlvs.push_back(static_cast<uint8_t>(type));
+  }
+  return to;
+}
+
 Status CompileListenerFilter(const v3::ListenerFilter& from, CompiledListener& to) {
   const std::string_view type = MessageName(from.typed_config().type_url());
   const std::string_view name = from.name();
@@ -144,6 +190,8 @@ Status CompileListenerFilter(const v3::ListenerFilter& from, CompiledListener& t
     MELTEMI_ASSIGN_OR_RETURN(to.tls_inspector, CompileInspection(from));
   } else if (is("http_inspector", ".HttpInspector")) {
     MELTEMI_ASSIGN_OR_RETURN(to.http_inspector, CompileInspection(from));
+  } else if (is("proxy_protocol", ".ProxyProtocol")) {
+    MELTEMI_ASSIGN_OR_RETURN(to.proxy_protocol, CompileProxyProtocol(from));
   } else {
     return Unsupported(fmt::format("listener filter {} ({})", name, type));
   }
@@ -299,6 +347,8 @@ Status CompileSettings(const v3::Listener& from, ListenerPlan& to) {
   listener.name = from.name();
   listener.stat_prefix = from.stat_prefix();
   MELTEMI_ASSIGN_OR_RETURN(listener.address, CompileAddress(from.address()));
+  listener.stat_name = from.stat_prefix().empty() ? listener.address.text() : from.stat_prefix();
+  std::replace(listener.stat_name.begin(), listener.stat_name.end(), ':', '_');
   for (const auto& more : from.additional_addresses()) {
     MELTEMI_ASSIGN_OR_RETURN(net::Address address, CompileAddress(more.address()));
     listener.more_addresses.push_back(std::move(address));

@@ -207,6 +207,8 @@ void Exchange::StartAttempt() {
   context.subset = action.subset;
   if (retry_ != nullptr && retry_->avoids_previous_hosts) context.avoid = tried_hosts_;
   context.original_destination = &info_.downstream->local;
+  context.on_behalf = {&info_.downstream->remote, &info_.downstream->local,
+                       info_.downstream->proxy_header.get()};
   context.alpn = info_.upstream_alpn;
   context.downstream_protocol = info_.request->protocol;
   context.authority = info_.request->authority;

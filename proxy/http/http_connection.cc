@@ -40,6 +40,10 @@ HttpConnection::HttpConnection(Worker& worker, const HttpOptions& options,
   facts_.direction = accepted.direction;
   facts_.is_tls = accepted.is_tls;
   facts_.remote = connection_->remote_address();
+  if (accepted.proxy_header != nullptr) {
+    facts_.direct_text = accepted.direct_remote.text();
+    facts_.proxy_header = std::move(accepted.proxy_header);
+  }
   facts_.local = accepted.original_destination;
   facts_.remote_text = facts_.remote.text();
   facts_.remote_ip = facts_.remote.ip();

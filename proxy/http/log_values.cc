@@ -147,7 +147,7 @@ bool StreamLogValues::AppendDownstream(const LogCommand& command, std::string& o
     case LogField::kConnectionId:
       return Put(static_cast<int64_t>(down.id >> 1), out);
     case LogField::kDownstreamDirectRemoteAddress:
-      return Put(down.remote_text, out);
+      return Put(down.direct_text.empty() ? down.remote_text : down.direct_text, out);
     case LogField::kDownstreamRemoteAddress:
       return Put(info_.client_text(), out);
     case LogField::kDownstreamRemoteAddressWithoutPort:

@@ -28,7 +28,9 @@ struct DownstreamFacts {
   Direction direction = Direction::kUnspecified;
   bool is_tls = false;
   bool is_mutual_tls = false;  // the peer showed a certificate
-  net::Address remote;
+  net::Address remote;         // the client, as a PROXY header told it or as the socket knows it
+  std::string direct_text;     // the socket's peer where that is another; else ""
+  std::shared_ptr<const net::ProxyHeader> proxy_header;  // nullptr: none was sent
   net::Address local;  // where the peer wanted to go: the original destination
   std::string remote_text, remote_ip, local_text, local_ip;
   std::string server_name;

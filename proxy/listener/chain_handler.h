@@ -13,6 +13,7 @@
 #include "lib/base/status.h"
 #include "lib/net/address.h"
 #include "lib/net/connection.h"
+#include "lib/net/proxy_header.h"
 
 namespace meltemi::proxy {
 
@@ -26,7 +27,10 @@ enum class Direction : uint8_t { kUnspecified, kInbound, kOutbound };
 // filter chain, and live as long as the handler.
 struct AcceptedConnection {
   std::unique_ptr<net::Connection> connection;
-  net::Address original_destination;  // SO_ORIGINAL_DST, or the local address
+  net::Address original_destination;  // SO_ORIGINAL_DST, a PROXY header's, or the local address
+  net::Address direct_remote;  // the socket's peer; connection->remote_address() = the client
+  // What a PROXY header in front said; nullptr when there was none.
+  std::shared_ptr<const net::ProxyHeader> proxy_header;
   std::string_view listener_name;
   std::string_view filter_chain_name;
   std::string_view stat_prefix;

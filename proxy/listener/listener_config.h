@@ -48,6 +48,23 @@ struct Inspection {
   }
 };
 
+// What the PROXY protocol's listener filter asks of the first bytes.
+struct ProxyProtocolIn {
+  struct Rule {
+    uint8_t tlv_type = 0;
+    std::string space, key;
+  };
+  bool is_used = false;
+  bool is_optional = false;  // connections without a header are taken as they are
+  bool refuses_text = false;
+  bool refuses_binary = false;
+  std::vector<Rule> rules;
+  // TLVs kept for upstream transports that pass them on.
+  bool keeps_all_tlvs = false;
+  std::vector<uint8_t> kept_tlvs;
+  std::string stat_prefix;
+};
+
 // The sockets of one address, one per worker. Closed when no listener uses the address any more.
 class ListenerSockets final {
  public:
@@ -66,11 +83,13 @@ class ListenerSockets final {
 struct CompiledListener {
   std::string name;
   std::string stat_prefix;
+  std::string stat_name;  // in listener.<name>.*: the stat_prefix, or the address with _ for :
   net::Address address;
   std::vector<net::Address> more_addresses;
   Direction direction = Direction::kUnspecified;
   std::vector<std::shared_ptr<ListenerSockets>> sockets;  // empty: reached by hand-off only
 
+  ProxyProtocolIn proxy_protocol;
   bool has_original_destination_filter = false;
   bool uses_original_destination = false;  // hands over to the listener of the original destination
   Inspection tls_inspector, http_inspector;

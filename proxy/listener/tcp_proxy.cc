@@ -116,6 +116,8 @@ void TcpSession::Connect() {
   PickContext context;
   context.original_destination = &accepted_.original_destination;
   context.authority = accepted_.server_name;
+  context.on_behalf = {&accepted_.connection->remote_address(), &accepted_.original_destination,
+                       accepted_.proxy_header.get()};
   if (config_->hashes_source_ip) {
     context.hash = balance::HashKey(accepted_.connection->remote_address().ip());
     context.has_hash = true;

@@ -37,11 +37,51 @@ net::Address OriginalDestination(int fd, int family) {
   return net::Address::FromSockaddr(reinterpret_cast<sockaddr*>(&storage), length);
 }
 
+// Bytes of the UTF-8 character at the front (RFC 3629 §4), 0 when there is none.
+size_t Utf8Length(std::string_view bytes) {
+  const auto at = [&](size_t i) { return static_cast<uint8_t>(bytes[i]); };
+  const uint8_t first = at(0);
+  if (first < 0x80) return 1;
+  const size_t length = first < 0xc2   ? 0
+                        : first < 0xe0 ? 2
+                        : first < 0xf0 ? 3
+                        : first < 0xf5 ? 4
+                                       : 0;
+  if (length == 0 || bytes.size() < length) return 0;
+  for (size_t i = 1; i < length; ++i) {
+    if ((at(i) & 0xc0) != 0x80) return 0;
+  }
+  const bool is_overlong = (first == 0xe0 && at(1) < 0xa0) || (first == 0xf0 && at(1) < 0x90);
+  const bool is_surrogate = first == 0xed && at(1) > 0x9f;
+  const bool is_beyond = first == 0xf4 && at(1) > 0x8f;
+  return is_overlong || is_surrogate || is_beyond ? 0 : length;
+}
+
+// Values go into logs and metadata: what is no UTF-8 becomes '!', as Envoy has it.
+std::string PrintableUtf8(std::string_view bytes) {
+  std::string text;
+  for (size_t at = 0; at < bytes.size();) {
+    const size_t length = Utf8Length(bytes.substr(at));
+    if (length == 0) {
+      text += '!';
+      ++at;
+    } else {
+      text += bytes.substr(at, length);
+      at += length;
+    }
+  }
+  return text;
+}
+
 }  // namespace
 
 WorkerListeners::Waiting::Waiting(WorkerListeners& owner, ListenerPtr listener, Fd socket,
                                   const net::Address& remote)
-    : owner_(owner), listener_(std::move(listener)), socket_(std::move(socket)), remote_(remote) {}
+    : owner_(owner),
+      listener_(std::move(listener)),
+      socket_(std::move(socket)),
+      direct_remote_(remote),
+      remote_(remote) {}
 
 WorkerListeners::Waiting::~Waiting() {
   Abandon();
@@ -53,21 +93,30 @@ void WorkerListeners::Waiting::Abandon() {
 }
 
 void WorkerListeners::Waiting::ResolveDestination() {
-  destination_ = LocalAddress(socket_.get());
-  if (!listener_->has_original_destination_filter && !listener_->uses_original_destination) return;
-  const net::Address original = OriginalDestination(socket_.get(), destination_.family());
-  if (original.is_ip()) destination_ = original;
-  if (!listener_->uses_original_destination) return;
-  if (ListenerPtr other = owner_.FindByAddress(destination_)) listener_ = std::move(other);
-}
-
-bool WorkerListeners::Waiting::StartInspection() {
+  const bool is_told = proxy_header_ != nullptr && proxy_header_->destination.is_ip();
+  destination_ = is_told ? proxy_header_->destination : LocalAddress(socket_.get());
+  if (listener_->has_original_destination_filter || listener_->uses_original_destination) {
+    const net::Address original =
+        is_told ? destination_ : OriginalDestination(socket_.get(), destination_.family());
+    if (original.is_ip()) destination_ = original;
+    ListenerPtr other =
+        listener_->uses_original_destination ? owner_.FindByAddress(destination_) : nullptr;
+    if (other != nullptr) listener_ = std::move(other);
+  }
   wants_tls_ = listener_->tls_inspector.AppliesTo(destination_.port());
   wants_http_ = listener_->http_inspector.AppliesTo(destination_.port());
-  if (!wants_tls_ && !wants_http_) return true;
+}
+
+bool WorkerListeners::Waiting::Begin() {
+  wants_proxy_header_ = listener_->proxy_protocol.is_used;
+  if (!wants_proxy_header_) ResolveDestination();
   const Verdict verdict = Look();  // a client that speaks first often has by now
   if (verdict == Verdict::kDone) return true;
-  if (verdict == Verdict::kRefused || !owner_.worker_.loop().Watch(socket_.get(), this).ok()) {
+  if (verdict != Verdict::kNeedMore) {
+    Fail(verdict);
+    return false;
+  }
+  if (!owner_.worker_.loop().Watch(socket_.get(), this).ok()) {
     owner_.Forget(*this);
     return false;
   }
@@ -82,8 +131,18 @@ bool WorkerListeners::Waiting::StartInspection() {
 void WorkerListeners::Waiting::OnReady(runtime::Ready) {
   const Verdict verdict = Look();
   if (verdict == Verdict::kNeedMore) return;
-  if (verdict == Verdict::kRefused) return owner_.Forget(*this);
+  if (verdict != Verdict::kDone) return Fail(verdict);
   EndInspection();
+}
+
+WorkerListeners::Waiting::Verdict WorkerListeners::Waiting::VerdictOfRead(ssize_t count) {
+  const bool is_early = count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
+  return is_early ? Verdict::kNeedMore : Verdict::kGone;
+}
+
+void WorkerListeners::Waiting::Fail(Verdict verdict) {
+  owner_.Refuse(*this, verdict == Verdict::kGone ? ListenerEvent::kInspectionGone
+                                                 : ListenerEvent::kInspectionError);
 }
 
 void WorkerListeners::Waiting::EndInspection() {
@@ -92,19 +151,114 @@ void WorkerListeners::Waiting::EndInspection() {
 }
 
 void WorkerListeners::Waiting::OnTimeout() {
-  if (!listener_->continues_on_timeout) return owner_.Forget(*this);
+  // Whoever has to say for whom it speaks may not get around it by silence.
+  const bool must_speak = wants_proxy_header_ && !listener_->proxy_protocol.is_optional;
+  if (!listener_->continues_on_timeout || must_speak || !proxy_bytes_.empty()) {
+    return owner_.Refuse(*this, ListenerEvent::kInspectionTimeout);
+  }
+  owner_.counters_.Count(ListenerEvent::kInspectionTimeout, listener_->stat_name);
+  if (std::exchange(wants_proxy_header_, false)) ResolveDestination();
   EndInspection();
 }
 
+WorkerListeners::Waiting::Verdict WorkerListeners::Waiting::TakeProxyBytes(size_t bytes) {
+  while (proxy_bytes_.size() < bytes) {
+    const size_t have = proxy_bytes_.size();
+    proxy_bytes_.resize(bytes);
+    const ssize_t count =
+        ::recv(socket_.get(), proxy_bytes_.data() + have, bytes - have, MSG_DONTWAIT);
+    proxy_bytes_.resize(have + static_cast<size_t>(std::max<ssize_t>(count, 0)));
+    if (count <= 0) return VerdictOfRead(count);
+  }
+  return Verdict::kDone;
+}
+
+// Text and marks are looked at in the socket and taken when whole; a binary header is taken as it
+// comes, as it may be larger than the socket's buffer.
+WorkerListeners::Waiting::Verdict WorkerListeners::Waiting::ReadProxyHeader() {
+  char buffer[256];
+  static_assert(sizeof buffer > net::kProxyTextBytesMax);
+  const ssize_t count = ::recv(socket_.get(), buffer, sizeof buffer, MSG_PEEK | MSG_DONTWAIT);
+  if (count <= 0) return VerdictOfRead(count);
+  const std::string_view peeked(buffer, static_cast<size_t>(count));
+  if (proxy_bytes_.empty()) {
+    net::ParsedProxyHeader parsed = net::ParseProxyHeader(peeked);
+    if (parsed.state != net::ParsedProxyHeader::State::kNeedMore) {
+      return JudgeProxyHeader(std::move(parsed));
+    }
+    if (parsed.bytes == 0) return Verdict::kNeedMore;
+  }
+  // The length is known once the fixed part is here.
+  size_t needed = net::kProxyBinaryHeadBytes;
+  for (;;) {
+    if (const Verdict taken = TakeProxyBytes(needed); taken != Verdict::kDone) return taken;
+    net::ParsedProxyHeader parsed = net::ParseProxyHeader(proxy_bytes_);
+    if (parsed.state != net::ParsedProxyHeader::State::kNeedMore) {
+      return JudgeProxyHeader(std::move(parsed));
+    }
+    needed = parsed.bytes;
+  }
+}
+
+WorkerListeners::Waiting::Verdict WorkerListeners::Waiting::JudgeProxyHeader(
+    net::ParsedProxyHeader parsed) {
+  using State = net::ParsedProxyHeader::State;
+  const ProxyProtocolIn& settings = listener_->proxy_protocol;
+  ListenerCounters& counters = owner_.counters_;
+  const int version = parsed.header.version;
+  if (parsed.state == State::kNone) {
+    counters.CountNoProxyHeader(settings.is_optional, settings.stat_prefix);
+    return settings.is_optional ? Verdict::kDone : Verdict::kRefused;
+  }
+  if (version == 1 ? settings.refuses_text : settings.refuses_binary) {
+    counters.CountProxyHeader(ProxyHeaderEvent::kDisallowed, version, settings.stat_prefix);
+    return Verdict::kRefused;
+  }
+  if (parsed.state == State::kInvalid || TakeProxyBytes(parsed.bytes) != Verdict::kDone) {
+    counters.CountProxyHeader(ProxyHeaderEvent::kError, version, settings.stat_prefix);
+    return Verdict::kRefused;
+  }
+  counters.CountProxyHeader(ProxyHeaderEvent::kFound, version, settings.stat_prefix);
+  AdoptProxyHeader(std::move(parsed.header));
+  return Verdict::kDone;
+}
+
+void WorkerListeners::Waiting::AdoptProxyHeader(net::ProxyHeader header) {
+  const ProxyProtocolIn& settings = listener_->proxy_protocol;
+  for (const ProxyProtocolIn::Rule& rule : settings.rules) {
+    for (const net::ProxyTlv& tlv : header.tlvs) {
+      if (tlv.type == rule.tlv_type) {
+        header.facts.push_back({rule.space, rule.key, PrintableUtf8(tlv.value)});
+        break;
+      }
+    }
+  }
+  if (!settings.keeps_all_tlvs) {
+    std::erase_if(header.tlvs, [&](const net::ProxyTlv& tlv) {
+      const auto& kept = settings.kept_tlvs;
+      return std::find(kept.begin(), kept.end(), tlv.type) == kept.end();
+    });
+  }
+  if (header.source.is_ip()) remote_ = header.source;
+  proxy_header_ = std::make_shared<const net::ProxyHeader>(std::move(header));
+}
+
 WorkerListeners::Waiting::Verdict WorkerListeners::Waiting::Look() {
+  if (wants_proxy_header_) {
+    const Verdict verdict = ReadProxyHeader();
+    if (verdict != Verdict::kDone) return verdict;
+    wants_proxy_header_ = false;
+    proxy_bytes_ = {};
+    ResolveDestination();
+  }
+  return wants_tls_ || wants_http_ ? Inspect() : Verdict::kDone;
+}
+
+WorkerListeners::Waiting::Verdict WorkerListeners::Waiting::Inspect() {
   // Peeked, so the handshake or codec reads the same bytes again from the socket.
   char buffer[kClientHelloBytesMax];
   const ssize_t count = ::recv(socket_.get(), buffer, sizeof buffer, MSG_PEEK | MSG_DONTWAIT);
-  if (count < 0) {
-    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? Verdict::kNeedMore
-                                                                     : Verdict::kRefused;
-  }
-  if (count == 0) return Verdict::kRefused;  // gone without a word
+  if (count <= 0) return VerdictOfRead(count);
   const std::string_view bytes(buffer, static_cast<size_t>(count));
   if (wants_tls_) {
     const Verdict verdict = LookForTls(bytes);
@@ -165,12 +319,14 @@ void WorkerListeners::Waiting::Take(const FilterChain& chain) {
   }
   auto connection = std::make_unique<net::Connection>(
       loop, owner_.worker_.blocks(), std::move(socket_), std::move(records), limits);
+  connection->set_remote_address(remote_);
   if (!chain.is_tls) return owner_.Establish(*this, chain, std::move(connection));
   chain_ = &chain;
   connection_ = std::move(connection);
   connection_->SetCallbacks(this);
   if (chain.handshake_timeout.count() > 0) {
-    timer_ = std::make_unique<runtime::Timer>(loop, [this] { owner_.Forget(*this); });
+    timer_ = std::make_unique<runtime::Timer>(
+        loop, [this] { owner_.Refuse(*this, ListenerEvent::kTransportTimeout); });
     timer_->Arm(chain.handshake_timeout);
   }
 }
@@ -186,7 +342,7 @@ void WorkerListeners::Waiting::OnConnected() {
 }
 
 void WorkerListeners::Waiting::OnClosed(net::CloseReason) {
-  owner_.Forget(*this);
+  owner_.Refuse(*this, ListenerEvent::kTransportError);
 }
 
 AcceptedConnection WorkerListeners::Waiting::Describe(const FilterChain& chain,
@@ -194,6 +350,8 @@ AcceptedConnection WorkerListeners::Waiting::Describe(const FilterChain& chain,
   AcceptedConnection accepted;
   accepted.connection = std::move(connection);
   accepted.original_destination = destination_;
+  accepted.direct_remote = direct_remote_;
+  accepted.proxy_header = proxy_header_;
   accepted.listener_name = listener_->name;
   accepted.filter_chain_name = chain.name;
   accepted.stat_prefix = listener_->stat_prefix;

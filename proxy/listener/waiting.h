@@ -17,10 +17,9 @@ class WorkerListeners::Waiting final : private runtime::FdHandler,
   Waiting(WorkerListeners& owner, ListenerPtr listener, Fd socket, const net::Address& remote);
   ~Waiting();
 
-  // Settles the original destination and hands over to the listener that serves it.
-  void ResolveDestination();
-  // Runs the inspectors; true when they are done (at once where there is nothing to see).
-  bool StartInspection();
+  // Reads a PROXY header, settles the destination, hands over to the listener that serves it, runs
+  // the inspectors; true when all is known (at once where there is nothing to see).
+  bool Begin();
   // Takes the chosen chain: a handshake first where it has one.
   void Take(const FilterChain& chain);
 
@@ -35,9 +34,19 @@ class WorkerListeners::Waiting final : private runtime::FdHandler,
                               std::unique_ptr<net::Connection> connection);
 
  private:
-  enum class Verdict : uint8_t { kNeedMore, kDone, kRefused };
+  enum class Verdict : uint8_t { kNeedMore, kDone, kRefused, kGone };
   void OnReady(runtime::Ready ready) override;
+  // For a read of nothing: not yet, or never.
+  static Verdict VerdictOfRead(ssize_t count);
+  void Fail(Verdict verdict);
   Verdict Look();
+  Verdict Inspect();
+  Verdict ReadProxyHeader();
+  Verdict JudgeProxyHeader(net::ParsedProxyHeader parsed);
+  // Takes bytes known to belong to the header off the socket, up to `bytes` in all.
+  Verdict TakeProxyBytes(size_t bytes);
+  void AdoptProxyHeader(net::ProxyHeader header);
+  void ResolveDestination();
   Verdict LookForTls(std::string_view bytes);
   Verdict LookForHttp(std::string_view bytes);
   void EndInspection();
@@ -50,8 +59,12 @@ class WorkerListeners::Waiting final : private runtime::FdHandler,
   WorkerListeners& owner_;
   ListenerPtr listener_;
   Fd socket_;
-  const net::Address remote_;
+  const net::Address direct_remote_;
+  net::Address remote_;
   net::Address destination_;
+  std::shared_ptr<const net::ProxyHeader> proxy_header_;
+  std::string proxy_bytes_;  // of a header, taken off the socket
+  bool wants_proxy_header_ = false;
   std::string server_name_;
   // Envoy calls a connection without TLS so, inspected or not.
   std::string transport_protocol_ = "raw_buffer";

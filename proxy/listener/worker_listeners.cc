@@ -68,19 +68,26 @@ void WorkerListeners::Acceptor::Watch::Accept() {
   loop().Rearm(fd, this);
 }
 
-WorkerListeners::WorkerListeners(Worker& worker, ListenerLimits limits)
-    : worker_(worker), limits_(limits), drain_timer_(worker.loop(), [this] { CutOverdue(); }) {}
+WorkerListeners::WorkerListeners(Worker& worker, ListenerLimits limits,
+                                 telemetry::Registry* registry)
+    : worker_(worker),
+      limits_(limits),
+      counters_(registry, worker.recorder()),
+      drain_timer_(worker.loop(), [this] { CutOverdue(); }) {}
 
 WorkerListeners::~WorkerListeners() = default;
 
 void WorkerListeners::OnAccepted(ListenerPtr listener, Fd socket, const net::Address& remote) {
   ++accepted_;
-  if (active_.size() >= limits_.connections_max || waiting_.size() >= limits_.waiting_max) return;
+  counters_.Count(ListenerEvent::kAccepted, listener->stat_name);
+  if (active_.size() >= limits_.connections_max || waiting_.size() >= limits_.waiting_max) {
+    counters_.Count(ListenerEvent::kOverflow, listener->stat_name);
+    return;
+  }
   auto owned = std::make_unique<Waiting>(*this, std::move(listener), std::move(socket), remote);
   Waiting& waiting = *owned;
   waiting_.emplace(&waiting, std::move(owned));
-  waiting.ResolveDestination();
-  if (waiting.StartInspection()) ChooseChain(waiting);
+  if (waiting.Begin()) ChooseChain(waiting);
 }
 
 WorkerListeners::ListenerPtr WorkerListeners::FindByAddress(const net::Address& destination) const {
@@ -98,10 +105,7 @@ void WorkerListeners::ChooseChain(Waiting& waiting) {
   const CompiledListener& listener = *waiting.listener();
   int index = listener.matcher->Find(waiting.query());
   if (index < 0) index = listener.default_chain;
-  if (index < 0) {
-    ++unmatched_;
-    return Forget(waiting);
-  }
+  if (index < 0) return Refuse(waiting, ListenerEvent::kNoMatch);
   waiting.Take(listener.chains[static_cast<size_t>(index)]);
 }
 
@@ -126,6 +130,11 @@ void WorkerListeners::Forget(Waiting& waiting) {
   waiting_.erase(found);
   last->Abandon();
   worker_.loop().DeferDelete(std::move(last));
+}
+
+void WorkerListeners::Refuse(Waiting& waiting, ListenerEvent why) {
+  counters_.Count(why, waiting.listener()->stat_name);
+  Forget(waiting);
 }
 
 void WorkerListeners::End(ActiveConnection& connection) {

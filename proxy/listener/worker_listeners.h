@@ -21,6 +21,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "lib/runtime/loop.h"
 #include "proxy/listener/listener_config.h"
+#include "proxy/listener/listener_counters.h"
 #include "proxy/worker.h"
 
 namespace meltemi::proxy {
@@ -33,7 +34,8 @@ struct ListenerLimits {
 
 class WorkerListeners final {
  public:
-  WorkerListeners(Worker& worker, ListenerLimits limits);
+  // `registry` may be nullptr: nothing is counted then.
+  WorkerListeners(Worker& worker, ListenerLimits limits, telemetry::Registry* registry);
   ~WorkerListeners();
 
   void Adopt(const Snapshot& snapshot);
@@ -46,7 +48,6 @@ class WorkerListeners final {
 
   size_t active() const { return active_.size(); }
   uint64_t accepted() const { return accepted_; }
-  uint64_t unmatched() const { return unmatched_; }
 
  private:
   class Acceptor;
@@ -67,19 +68,20 @@ class WorkerListeners final {
   void Establish(Waiting& waiting, const FilterChain& chain,
                  std::unique_ptr<net::Connection> connection);
   void Forget(Waiting& waiting);  // freed at the end of the pass
+  void Refuse(Waiting& waiting, ListenerEvent why);
   void UpdateAcceptors(const Snapshot& snapshot);
   void DrainWhere(const std::function<bool(const Active&)>& is_leaving);
   void CutOverdue();
 
   Worker& worker_;
   const ListenerLimits limits_;
+  ListenerCounters counters_;
   absl::flat_hash_map<const ListenerSockets*, std::unique_ptr<Acceptor>> acceptors_;
   absl::flat_hash_map<std::string, ListenerPtr> by_address_;
   absl::flat_hash_map<Waiting*, std::unique_ptr<Waiting>> waiting_;
   absl::flat_hash_map<ActiveConnection*, Active> active_;
   runtime::Timer drain_timer_;
   uint64_t accepted_ = 0;
-  uint64_t unmatched_ = 0;
 };
 
 }  // namespace meltemi::proxy

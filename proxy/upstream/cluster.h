@@ -12,6 +12,7 @@
 
 #include "lib/balance/balancer.h"
 #include "lib/tls/context.h"
+#include "proxy/upstream/preamble.h"
 #include "proxy/upstream/upstream.h"
 
 namespace meltemi::proxy {
@@ -29,6 +30,7 @@ struct Transport {
   bool is_tls = false;
   bool is_sni_automatic = false;                  // auto_host_sni: the host's name
   std::shared_ptr<const tls::ClientContext> tls;  // nullptr while its secrets have not come
+  std::shared_ptr<const ProxyProtocolOut> proxy;  // nullptr: no header goes ahead
 };
 
 // Envoy's defaults; UINT32_MAX (what istiod writes) means no limit.

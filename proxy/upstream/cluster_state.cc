@@ -5,13 +5,21 @@
 #include <utility>
 
 namespace meltemi::proxy {
+namespace {
+
+constexpr std::string_view kPreambleTooLong = "PROXY header: its TLVs are too long";
+
+}  // namespace
 
 // A TCP connection on its way to one host.
 class ClusterState::PendingTcp final : public PendingOpen, private net::ConnectionCallbacks {
  public:
-  PendingTcp(HostState& host, std::unique_ptr<net::Connection> connection,
+  PendingTcp(HostState& host, std::unique_ptr<net::Connection> connection, std::string preamble,
              TcpOpenCallbacks& callbacks)
-      : host_(host), connection_(std::move(connection)), callbacks_(callbacks) {
+      : host_(host),
+        connection_(std::move(connection)),
+        preamble_(std::move(preamble)),
+        callbacks_(callbacks) {
     host_.BeginAttempt();
     ++host_.cluster().counts().pending;
     connection_->SetCallbacks(this);
@@ -23,6 +31,7 @@ class ClusterState::PendingTcp final : public PendingOpen, private net::Connecti
 
  private:
   void OnConnected() override {
+    HostState::SendPreamble(*connection_, preamble_);
     // The callback destroys this attempt; the request keeps the host from then on.
     callbacks_.OnTcpReady(std::move(connection_), host_.BeginTcp());
   }
@@ -35,6 +44,7 @@ class ClusterState::PendingTcp final : public PendingOpen, private net::Connecti
 
   HostState& host_;
   std::unique_ptr<net::Connection> connection_;
+  const std::string preamble_;
   TcpOpenCallbacks& callbacks_;
 };
 
@@ -181,7 +191,22 @@ std::unique_ptr<PendingOpen> ClusterState::OpenStream(const PickContext& context
     callbacks.OnStreamFailure({OpenFailure::kNoHealthyHost, nullptr, ""});
     return nullptr;
   }
-  return host->PoolFor(KeyFor(context)).Open(stream, callbacks);
+  PoolKey key = KeyFor(context);
+  if (host->proxy() != nullptr) {
+    auto preamble = PreambleFor(*host, context);
+    if (!preamble) {
+      callbacks.OnStreamFailure({OpenFailure::kConnectFailed, host, kPreambleTooLong});
+      return nullptr;
+    }
+    key.preamble = *std::move(preamble);
+  }
+  return host->PoolFor(std::move(key)).Open(stream, callbacks);
+}
+
+std::optional<std::string> ClusterState::PreambleFor(const HostState& host,
+                                                     const PickContext& context) {
+  if (host.proxy() == nullptr) return std::string();
+  return MakePreamble(*host.proxy(), context.on_behalf);
 }
 
 std::unique_ptr<PendingOpen> ClusterState::OpenTcp(const PickContext& context,
@@ -195,12 +220,18 @@ std::unique_ptr<PendingOpen> ClusterState::OpenTcp(const PickContext& context,
     callbacks.OnTcpFailure({OpenFailure::kOverflow, host, "max_connections"});
     return nullptr;
   }
-  auto connection = host->Connect({context.alpn.begin(), context.alpn.end()}, "");
+  auto preamble = PreambleFor(*host, context);
+  if (!preamble) {
+    callbacks.OnTcpFailure({OpenFailure::kConnectFailed, host, kPreambleTooLong});
+    return nullptr;
+  }
+  auto connection = host->Connect({context.alpn.begin(), context.alpn.end()}, "", *preamble);
   if (connection == nullptr) {
     callbacks.OnTcpFailure({OpenFailure::kConnectFailed, host, host->connect_error()});
     return nullptr;
   }
-  return std::make_unique<PendingTcp>(*host, std::move(connection), callbacks);
+  return std::make_unique<PendingTcp>(*host, std::move(connection), *std::move(preamble),
+                                      callbacks);
 }
 
 }  // namespace meltemi::proxy

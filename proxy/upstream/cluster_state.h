@@ -62,6 +62,8 @@ class ClusterState final : private HostOwner, private balance::PickState {
   HostState* PickOriginal(const PickContext& context);
   HostState& HostAt(uint32_t index);
   void CleanOriginal();
+  // Nothing when what `host` is to be told does not fit.
+  static std::optional<std::string> PreambleFor(const HostState& host, const PickContext& context);
   PoolKey KeyFor(const PickContext& context) const;
 
   UpstreamResources resources_;

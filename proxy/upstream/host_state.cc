@@ -35,6 +35,7 @@ HostState::HostState(HostOwner& cluster, std::shared_ptr<const HostInfo> info, u
     : cluster_(cluster), info_(std::move(info)), transport_(transport) {}
 
 Pool& HostState::PoolFor(PoolKey key) {
+  if (!key.preamble.empty()) return OwnPoolFor(std::move(key));
   for (const auto& pool : pools_) {
     if (pool->key() == key) return *pool;
   }
@@ -42,14 +43,54 @@ Pool& HostState::PoolFor(PoolKey key) {
   return *pools_.back();
 }
 
+Pool& HostState::OwnPoolFor(PoolKey key) {
+  if (own_pools_.size() >= sweep_at_) SweepOwnPools();
+  auto& pools = own_pools_[key.preamble];
+  for (const auto& pool : pools) {
+    if (pool->key() == key) return *pool;
+  }
+  pools.push_back(std::make_unique<Pool>(*this, std::move(key)));
+  return *pools.back();
+}
+
+void HostState::SweepOwnPools() {
+  for (auto at = own_pools_.begin(); at != own_pools_.end();) {
+    const bool is_empty = std::all_of(at->second.begin(), at->second.end(),
+                                      [](const auto& pool) { return pool->is_empty(); });
+    if (is_empty) {
+      // One of them may be on the stack.
+      for (auto& pool : at->second) loop().DeferDelete(std::shared_ptr<Pool>(std::move(pool)));
+      own_pools_.erase(at++);
+    } else {
+      ++at;
+    }
+  }
+  sweep_at_ = std::max(kSweepMin, 2 * own_pools_.size());
+}
+
+const ProxyProtocolOut* HostState::proxy() const {
+  const auto& transports = cluster_.config().transports;
+  return transport_ < transports.size() ? transports[transport_].proxy.get() : nullptr;
+}
+
+void HostState::SendPreamble(net::Connection& connection, std::string_view preamble) {
+  if (preamble.empty() || connection.tls_peer() != nullptr) return;
+  connection.output().Append(preamble);
+  connection.Flush();
+}
+
 size_t HostState::connections() const {
   size_t count = 0;
   for (const auto& pool : pools_) count += pool->connections();
+  for (const auto& [preamble, pools] : own_pools_) {
+    for (const auto& pool : pools) count += pool->connections();
+  }
   return count;
 }
 
 std::unique_ptr<net::Connection> HostState::Connect(const std::vector<std::string>& alpn,
-                                                    const std::string& server_name) {
+                                                    const std::string& server_name,
+                                                    const std::string& preamble) {
   const ClusterConfig& config = cluster_.config();
   std::unique_ptr<net::RecordLayer> records;
   if (transport_ < config.transports.size() && config.transports[transport_].is_tls) {
@@ -64,6 +105,7 @@ std::unique_ptr<net::Connection> HostState::Connect(const std::vector<std::strin
       connect_error_ = "TLS session could not be made";
       return nullptr;
     }
+    if (!preamble.empty()) records = NewPreambleLayer(preamble, std::move(records));
   }
   const bool is_original = config.discovery == Discovery::kOriginalDst;
   Fd socket =
@@ -106,6 +148,9 @@ void HostState::Update(std::shared_ptr<const HostInfo> info, uint8_t transport) 
 
 void HostState::DrainPools() {
   for (const auto& pool : pools_) pool->DrainConnections();
+  for (const auto& [preamble, pools] : own_pools_) {
+    for (const auto& pool : pools) pool->DrainConnections();
+  }
 }
 
 void HostState::Remove() {
@@ -115,9 +160,13 @@ void HostState::Remove() {
 }
 
 bool HostState::is_unused() const {
-  return active_ == 0 && attempts_ == 0 &&
-         std::all_of(pools_.begin(), pools_.end(),
-                     [](const auto& pool) { return pool->is_empty(); });
+  const auto are_empty = [](const std::vector<std::unique_ptr<Pool>>& pools) {
+    return std::all_of(pools.begin(), pools.end(),
+                       [](const auto& pool) { return pool->is_empty(); });
+  };
+  return active_ == 0 && attempts_ == 0 && are_empty(pools_) &&
+         std::all_of(own_pools_.begin(), own_pools_.end(),
+                     [&](const auto& entry) { return are_empty(entry.second); });
 }
 
 void HostState::ReleaseIfUnused() {

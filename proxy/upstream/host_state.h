@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "lib/runtime/loop.h"
 #include "proxy/upstream/cluster.h"
 #include "proxy/upstream/pool.h"
@@ -57,8 +58,14 @@ class HostState final : public Host {
   size_t connections() const;
 
   // A new connection on its way; nullptr when none could be started (connect_error() tells why).
+  // `preamble` goes ahead of a TLS handshake; on a plain connection the owner sends it once it is
+  // connected (SendPreamble).
   std::unique_ptr<net::Connection> Connect(const std::vector<std::string>& alpn,
-                                           const std::string& server_name);
+                                           const std::string& server_name,
+                                           const std::string& preamble);
+  static void SendPreamble(net::Connection& connection, std::string_view preamble);
+  // What its connections tell of the client; nullptr: nothing.
+  const ProxyProtocolOut* proxy() const;
   std::string_view connect_error() const { return connect_error_; }
 
   ActiveRequest BeginRequest();
@@ -89,6 +96,9 @@ class HostState final : public Host {
     const bool counts_connection;
   };
   void EndRequest(bool counts_connection);
+  Pool& OwnPoolFor(PoolKey key);
+  void SweepOwnPools();
+  static constexpr size_t kSweepMin = 64;
 
   HostOwner& cluster_;
   std::shared_ptr<const HostInfo> info_;
@@ -102,6 +112,9 @@ class HostState final : public Host {
   Requests requests_{*this, false};
   Requests tcp_{*this, true};
   std::vector<std::unique_ptr<Pool>> pools_;
+  // Those with a preamble, by it: as many as there are clients. Empty ones are swept now and then.
+  absl::flat_hash_map<std::string, std::vector<std::unique_ptr<Pool>>> own_pools_;
+  size_t sweep_at_ = kSweepMin;
 };
 
 }  // namespace meltemi::proxy

@@ -87,6 +87,7 @@ class Pool::PooledConnection final : private net::ConnectionCallbacks,
   void OnConnected() override {
     if (client_) return;  // the codec's own word that it is ready: said when it was made
     --pool_.connecting_;
+    HostState::SendPreamble(*raw_, pool_.key_.preamble);
     const http::Protocol protocol = ChooseProtocol();
     client_ = http::NewClientConnection(protocol, std::move(raw_), *this,
                                         pool_.host_.cluster().config().http_limits);
@@ -112,7 +113,11 @@ class Pool::PooledConnection final : private net::ConnectionCallbacks,
   }
 
   void ArmIdle() {
-    const Duration timeout = pool_.host_.cluster().config().idle_timeout;
+    Duration timeout = pool_.host_.cluster().config().idle_timeout;
+    // One client's own connection: nobody else will ask for it when that client has gone.
+    constexpr Duration kOwnIdleMax = std::chrono::seconds(10);
+    const bool is_own = !pool_.key_.preamble.empty();
+    if (is_own && (timeout.count() == 0 || timeout > kOwnIdleMax)) timeout = kOwnIdleMax;
     if (timeout.count() > 0) idle_timer_.Arm(timeout);
   }
   // Lazy: armed once per timeout, not per request. A connection used since is looked at again
@@ -229,7 +234,7 @@ void Pool::ConnectAsNeeded() {
 }
 
 bool Pool::StartConnection() {
-  auto socket = host_.Connect(key_.alpn, key_.server_name);
+  auto socket = host_.Connect(key_.alpn, key_.server_name, key_.preamble);
   if (socket == nullptr) return false;
   auto connection = std::make_unique<PooledConnection>(*this, std::move(socket));
   PooledConnection* key = connection.get();

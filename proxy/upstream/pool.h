@@ -23,6 +23,7 @@ struct PoolKey {
       UpstreamProtocol::kHttp1;   // never kDownstream: that is resolved before
   std::vector<std::string> alpn;  // offered instead of the transport's list when not empty
   std::string server_name;        // SNI instead of the transport's when not empty
+  std::string preamble;           // sent ahead of everything; "" = nothing
   bool operator==(const PoolKey&) const = default;
 };
 

@@ -23,6 +23,7 @@
 #include "lib/http/connection.h"
 #include "lib/net/address.h"
 #include "lib/net/connection.h"
+#include "lib/net/proxy_header.h"
 #include "proxy/config/snapshot.h"
 
 namespace meltemi::proxy {
@@ -114,6 +115,13 @@ struct OpenFailureInfo {
   std::string_view detail;  // "delayed connect error: 111", a TLS reason; valid during the callback
 };
 
+// The client a connection is made for; hosts that want to know are told (PROXY protocol).
+struct OnBehalf {
+  const net::Address* source = nullptr;  // nullptr: nobody's
+  const net::Address* destination = nullptr;
+  const net::ProxyHeader* received = nullptr;  // what was told to us
+};
+
 // How to choose a host. Everything it points at must live until the open call returns.
 struct PickContext {
   uint64_t hash = 0;
@@ -128,6 +136,7 @@ struct PickContext {
   http::Protocol downstream_protocol =
       http::Protocol::kHttp11;  // for use_downstream_protocol_config
   std::string_view authority;   // SNI when the cluster asks for auto_sni
+  OnBehalf on_behalf;
 };
 
 class StreamOpenCallbacks {

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// What listeners count, by Envoy's names. Worker-local; counts nothing without a registry.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+#include "lib/telemetry/metrics.h"
+
+namespace meltemi::proxy {
+
+enum class ListenerEvent : uint8_t {
+#define MELTEMI_LISTENER_EVENT(id, name, help) id,
+#include "proxy/listener/listener_events.def"
+#undef MELTEMI_LISTENER_EVENT
+  kCount
+};
+
+enum class ProxyHeaderEvent : uint8_t { kFound, kDisallowed, kError, kCount };
+
+class ListenerCounters final {
+ public:
+  ListenerCounters(telemetry::Registry* registry, telemetry::Recorder* recorder);
+  // `listener` = its stat_prefix, or its address with _ for :.
+  void Count(ListenerEvent event, std::string_view listener);
+  void CountProxyHeader(ProxyHeaderEvent event, int version, std::string_view prefix);
+  void CountNoProxyHeader(bool is_allowed, std::string_view prefix);
+
+ private:
+  telemetry::Recorder* const recorder_;
+  std::array<telemetry::Family*, static_cast<size_t>(ListenerEvent::kCount)> events_{};
+  std::array<telemetry::Family*, static_cast<size_t>(ProxyHeaderEvent::kCount)> headers_{};
+  std::array<telemetry::Family*, 2> none_{};  // disallowed, allowed
+};
+
+}  // namespace meltemi::proxy
