@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <openssl/ec.h>
+#include <openssl/err.h>
 #include <openssl/pem.h>
 
 #include "lib/identity/openssl.h"
@@ -11,6 +12,13 @@ namespace meltemi::identity {
 namespace {
 
 constexpr size_t kPemBytesMax = 64 * 1024;
+
+int CopyPassword(char* to, int size, int, void* password) {
+  const auto& text = *static_cast<const std::string*>(password);
+  if (text.size() > static_cast<size_t>(size)) return -1;
+  text.copy(to, text.size());
+  return static_cast<int>(text.size());
+}
 
 // Encrypted keys would make libcrypto ask on the terminal: answer with an empty password instead.
 int NoPassword(char*, int, int, void*) {
@@ -58,6 +66,19 @@ StatusOr<PrivateKey> PrivateKey::FromPem(std::string_view pem) {
   const BioPtr bio = ReadBio(pem);
   EVP_PKEY* key = PEM_read_bio_PrivateKey(bio.get(), nullptr, NoPassword, nullptr);
   if (key == nullptr) return OpenSslError("private key is not valid unencrypted PEM");
+  return PrivateKey(std::shared_ptr<evp_pkey_st>(key, EVP_PKEY_free));
+}
+
+StatusOr<PrivateKey> PrivateKey::FromPem(std::string_view pem, const std::string& password) {
+  if (pem.size() > kPemBytesMax) return absl::InvalidArgumentError("private key: too large");
+  const BioPtr bio = ReadBio(pem);
+  EVP_PKEY* key = PEM_read_bio_PrivateKey(bio.get(), nullptr, CopyPassword,
+                                          const_cast<std::string*>(&password));
+  // The reason stays here: which padding was wrong says something of the password.
+  if (key == nullptr) {
+    ERR_clear_error();
+    return absl::InvalidArgumentError("private key does not open with the password, or is no PEM");
+  }
   return PrivateKey(std::shared_ptr<evp_pkey_st>(key, EVP_PKEY_free));
 }
 

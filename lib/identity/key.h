@@ -33,7 +33,8 @@ class PrivateKey final {
  public:
   static StatusOr<PrivateKey> Generate();                     // ECDSA P-256
   static StatusOr<PrivateKey> FromPem(std::string_view pem);  // PKCS#8, SEC1 or PKCS#1, unencrypted
-  std::string ToPem() const;                                  // PKCS#8
+  static StatusOr<PrivateKey> FromPem(std::string_view pem, const std::string& password);
+  std::string ToPem() const;  // PKCS#8
   PublicKey public_key() const { return PublicKey(key_); }
   evp_pkey_st* native() const { return key_.get(); }
 

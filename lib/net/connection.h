@@ -31,15 +31,42 @@ struct IoResult {
 // What a handshake learned of the peer; owned by the record layer.
 struct TlsPeer {
   std::string_view alpn;         // negotiated protocol, "" when none
-  std::string_view server_name;  // SNI, server side
+  std::string_view server_name;  // SNI: as the client sent it, or as we did
   std::string_view version;      // "TLSv1.3"
-  std::string_view cipher;
-  // Peer's leaf certificate (DER), and its SANs; empty when the peer showed none.
+  std::string_view cipher;       // OpenSSL's name
+  std::string_view group;        // of the key exchange: "X25519", "P-256"
+  // Peer's leaf certificate (DER); empty when the peer showed none.
   std::string_view certificate_der;
-  std::string_view uri_san;  // first URI SAN: the SPIFFE identity
-  std::string_view dns_san;
+  // First of each kind; empty too when the certificate was not verified: a claim is no identity.
+  std::string_view uri_san;  // the SPIFFE identity
+  std::string_view dns_san, email_san, ip_san;
   std::string_view subject;
+  // Of the certificate a server showed.
+  std::string_view own_uri_san, own_dns_san, own_subject;
+  bool is_verified = false;
   bool resumed = false;
+};
+
+// Why TLS failed; the numbers are the engine's (lib/tls/rust/src/failure.rs).
+enum class TlsFailure : uint8_t {
+  kNone = 0,
+  kPeerSpokeHttp = 1,
+  kPeerSpokeNoTls = 2,
+  kCertificateExpired = 3,
+  kCertificateNotYetValid = 4,
+  kUnknownIssuer = 5,
+  kRevoked = 6,
+  kSanMismatch = 7,
+  kPinMismatch = 8,
+  kCertificateRefused = 9,  // malformed, wrong usage, no revocation status …
+  kNoCertificate = 10,
+  kNoSharedVersion = 11,
+  kNoSharedCipher = 12,  // or key exchange group, or signature algorithm
+  kNoSharedProtocol = 13,
+  kPeerClosed = 14,  // during the handshake
+  kAlertReceived = 15,
+  kNoCertificateForName = 16,
+  kOther = 17,
 };
 
 // Between socket and buffers; absent for plain text. lib/tls implements it.
@@ -61,6 +88,7 @@ class RecordLayer {
   virtual const TlsPeer& peer() const = 0;
   // Why the handshake or a record failed, in a few words; static or owned by the layer.
   virtual std::string_view failure() const = 0;
+  virtual TlsFailure failure_kind() const { return TlsFailure::kNone; }
 };
 
 enum class CloseReason : uint8_t {
@@ -132,6 +160,9 @@ class Connection final : private runtime::FdHandler, private runtime::Deferred {
   bool is_connected() const { return state_ == State::kOpen; }
   const TlsPeer* tls_peer() const { return records_ ? &records_->peer() : nullptr; }
   std::string_view tls_failure() const { return records_ ? records_->failure() : ""; }
+  TlsFailure tls_failure_kind() const {
+    return records_ ? records_->failure_kind() : TlsFailure::kNone;
+  }
   const Address& remote_address() const;  // asked of the kernel once, at the first call
   const Address& local_address() const;
   // Who the peer speaks for, where a header told (PROXY protocol); instead of the socket's own.

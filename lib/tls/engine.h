@@ -22,18 +22,42 @@ struct Space {
   size_t size = 0;
 };
 
-struct ServerOptions {
-  int32_t client_certificate;  // 0 none, 1 optional, 2 required
-  bool is_disabled;
-  int32_t version_min;
-  int32_t version_max;
-  int32_t tickets;
+// What Settings gather beside certificates and matchers. The numbers are the Rust side's.
+enum class Item : int32_t {
+  kTrustPem = 0,
+  kCrlPem = 1,
+  kAlpn = 2,
+  kCertificatePin = 3,  // SHA-256
+  kKeyPin = 4,          // SHA-256
+  kTicketKey = 5,       // 80 bytes
 };
 
-struct ClientOptions {
-  bool is_disabled;
+struct Options {
   int32_t version_min;
   int32_t version_max;
+  int32_t client_certificate = 0;  // server: 0 none, 1 optional, 2 required
+  uint32_t tickets = 0;            // server
+  uint32_t ticket_seconds = 0;     // server
+  uint32_t sessions_max = 0;       // client
+  uint32_t depth_max;
+  bool is_chain_ignored;
+  bool accepts_untrusted;
+  bool allows_expired;
+  bool checks_leaf_crl_only;
+  bool matches_server_name = false;     // client
+  bool prefers_client_ciphers = false;  // server
+  bool scans_all_certificates = false;  // server
+  bool requires_server_name = false;    // server
+};
+
+struct San {
+  int32_t kind;
+  int32_t type;
+  bool ignores_case;
+  Slice value;
+  void* regex = nullptr;  // taken over
+  bool (*matches)(const void*, Slice) = nullptr;
+  void (*free)(void*) = nullptr;
 };
 
 enum class Status : int32_t { kHandshaking = 0, kOpen = 1, kPeerClosed = 2, kFailed = 3 };
@@ -53,8 +77,11 @@ struct Exchange {
 };
 
 struct Peer {
-  Slice alpn, server_name, version, cipher, certificate_der, uri_san, dns_san, subject;
+  Slice alpn, server_name, version, cipher, group, certificate_der;
+  Slice uri_san, dns_san, email_san, ip_san, subject;
+  Slice own_uri_san, own_dns_san, own_subject;
   bool is_resumed = false;
+  bool is_verified = false;
 };
 
 struct Settings;
@@ -66,12 +93,13 @@ extern "C" {
 Settings* meltemi_tls_settings_new();
 void meltemi_tls_settings_free(Settings*);
 void meltemi_tls_settings_certificate(Settings*, Slice chain, Slice key);
-void meltemi_tls_settings_trust(Settings*, Slice pem);
-void meltemi_tls_settings_san(Settings*, int32_t kind, Slice value);
-void meltemi_tls_settings_alpn(Settings*, Slice protocol);
-ServerContext* meltemi_tls_server_context_new(Settings*, const ServerOptions*, Space error,
+bool meltemi_tls_settings_add(Settings*, int32_t item, Slice bytes);
+void meltemi_tls_settings_cipher(Settings*, uint16_t number);
+void meltemi_tls_settings_group(Settings*, uint16_t number);
+void meltemi_tls_settings_san(Settings*, const San*);
+ServerContext* meltemi_tls_server_context_new(Settings*, const Options*, Space error,
                                               size_t* error_size);
-ClientContext* meltemi_tls_client_context_new(Settings*, const ClientOptions*, Space error,
+ClientContext* meltemi_tls_client_context_new(Settings*, const Options*, Space error,
                                               size_t* error_size);
 void meltemi_tls_server_context_free(ServerContext*);
 void meltemi_tls_client_context_free(ClientContext*);
@@ -80,7 +108,8 @@ Session* meltemi_tls_client_session_new(const ClientContext*, Slice server_name,
                                         size_t alpn_count);
 void meltemi_tls_session_free(Session*);
 void meltemi_tls_session_run(Session*, Exchange*);
-void meltemi_tls_session_failure(const Session*, Slice* text);
+// The number is net::TlsFailure's.
+int32_t meltemi_tls_session_failure(const Session*, Slice* text);
 void meltemi_tls_session_peer(const Session*, Peer*);
 }
 

@@ -41,9 +41,12 @@ void Release(std::string& text) {
 
 }  // namespace
 
-bool EngineRecordLayer::Fail(std::string_view why) {
+bool EngineRecordLayer::Fail(std::string_view why, net::TlsFailure kind) {
   is_failed_ = true;
-  if (failure_.empty()) failure_ = why;
+  if (failure_kind_ == net::TlsFailure::kNone) {
+    failure_ = why;
+    failure_kind_ = kind;
+  }
   return false;
 }
 
@@ -80,8 +83,8 @@ void EngineRecordLayer::Run(int fd, engine::Exchange& exchange, size_t input_byt
   if (exchange.status == engine::Status::kPeerClosed) is_peer_closed_ = true;
   if (exchange.status == engine::Status::kFailed) {
     engine::Slice why;
-    meltemi_tls_session_failure(session_.get(), &why);
-    Fail(why.view());
+    const int32_t kind = meltemi_tls_session_failure(session_.get(), &why);
+    Fail(why.view(), static_cast<net::TlsFailure>(kind));
     Release(partial_);
   }
 }
@@ -140,22 +143,30 @@ IoState EngineRecordLayer::Handshake(int fd) {
     input_bytes = received.input_bytes;
     has_input = true;
   }
-  Fail("peer ended the connection during the handshake");
+  Fail("peer ended the connection during the handshake", net::TlsFailure::kPeerClosed);
   return IoState::kError;
 }
 
 void EngineRecordLayer::LearnPeer() {
   engine::Peer peer;
   meltemi_tls_session_peer(session_.get(), &peer);
-  peer_ = {.alpn = peer.alpn.view(),
-           .server_name = peer.server_name.view(),
-           .version = peer.version.view(),
-           .cipher = peer.cipher.view(),
-           .certificate_der = peer.certificate_der.view(),
-           .uri_san = peer.uri_san.view(),
-           .dns_san = peer.dns_san.view(),
-           .subject = peer.subject.view(),
-           .resumed = peer.is_resumed};
+  peer_.alpn = peer.alpn.view();
+  peer_.server_name = peer.server_name.view();
+  peer_.version = peer.version.view();
+  peer_.cipher = peer.cipher.view();
+  peer_.group = peer.group.view();
+  peer_.certificate_der = peer.certificate_der.view();
+  peer_.own_uri_san = peer.own_uri_san.view();
+  peer_.own_dns_san = peer.own_dns_san.view();
+  peer_.own_subject = peer.own_subject.view();
+  peer_.is_verified = peer.is_verified;
+  peer_.resumed = peer.is_resumed;
+  if (!peer.is_verified) return;
+  peer_.uri_san = peer.uri_san.view();
+  peer_.dns_san = peer.dns_san.view();
+  peer_.email_san = peer.email_san.view();
+  peer_.ip_san = peer.ip_san.view();
+  peer_.subject = peer.subject.view();
 }
 
 size_t EngineRecordLayer::TakeKept(char* to, size_t bytes) {

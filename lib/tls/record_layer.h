@@ -26,6 +26,7 @@ class EngineRecordLayer final : public net::RecordLayer {
   void ShutdownWrite(int fd) override;
   const net::TlsPeer& peer() const override { return peer_; }
   std::string_view failure() const override { return failure_; }
+  net::TlsFailure failure_kind() const override { return failure_kind_; }
 
  private:
   struct Received {
@@ -41,7 +42,7 @@ class EngineRecordLayer final : public net::RecordLayer {
   void Keep(std::string_view plain) { plain_.append(plain); }
   size_t TakeKept(char* to, size_t bytes);
   void LearnPeer();
-  bool Fail(std::string_view why);
+  bool Fail(std::string_view why, net::TlsFailure kind = net::TlsFailure::kOther);
 
   engine::SessionPointer session_;
   std::string partial_;
@@ -50,6 +51,7 @@ class EngineRecordLayer final : public net::RecordLayer {
   size_t plain_taken_ = 0;
   net::TlsPeer peer_;
   std::string_view failure_;
+  net::TlsFailure failure_kind_ = net::TlsFailure::kNone;
   bool is_started_ = false;
   bool is_failed_ = false;
   bool is_peer_closed_ = false;

@@ -11,6 +11,8 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "lib/base/clock.h"
 #include "lib/base/status.h"
@@ -22,6 +24,7 @@ namespace meltemi::proxy {
 struct SecretValue {
   std::optional<tls::CertificateKey> certificate;
   std::optional<tls::PeerVerification> validation;
+  std::vector<std::string> ticket_keys;
 };
 using Secrets = std::map<std::string, SecretValue, std::less<>>;
 
@@ -29,8 +32,9 @@ struct TlsPlan {
   tls::ServerSettings server;  // one of the two is used
   tls::ClientSettings client;
   bool is_server_name_automatic = false;
-  std::string certificate_secret;  // "" = none needed
-  std::string validation_secret;
+  std::vector<std::string> certificate_secrets;
+  std::string validation_secret;  // "" = none needed
+  std::string ticket_secret;
   // How long a user waits for them before it starts without; 0 = for ever (initial_fetch_timeout).
   Duration fetch_timeout = std::chrono::seconds(15);
 
@@ -38,7 +42,8 @@ struct TlsPlan {
   bool has_secrets(const Secrets& secrets) const;
 };
 
-// Each takes the serialized message. `where` begins error messages.
+// Each takes the serialized message; errors name the field below it. What needs no secret is built
+// once, so that a certificate that is none is refused here.
 StatusOr<TlsPlan> CompileUpstreamTls(std::string_view upstream_tls_context);
 StatusOr<TlsPlan> CompileDownstreamTls(std::string_view downstream_tls_context);
 // A serialized Secret; gives its name too.

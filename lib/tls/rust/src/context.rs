@@ -1,82 +1,76 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Settings gathered from the C side, and the immutable contexts built of them.
+//! The immutable contexts, built of settings.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use rustls::crypto::{aws_lc_rs, CryptoProvider};
+use aws_lc_rs::digest;
+use rustls::client::Resumption;
+use rustls::crypto::{aws_lc_rs as provider_of, CryptoProvider};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
+use rustls::{ClientConfig, ProtocolVersion, ServerConfig, SupportedProtocolVersion};
 
-use crate::verifier::{PeerVerifier, SanMatcher};
-use crate::{certificate, copy_text, Slice, Space};
-
-/// Sessions a client context remembers for resumption, by server name.
-const RESUMPTIONS_MAX: usize = 256;
-
-thread_local! {
-    /// The name the last ClientHello on this thread asked for; taken by the session that read it.
-    static SERVER_NAME: RefCell<Option<String>> = const { RefCell::new(None) };
-}
-
-pub fn take_server_name() -> Option<String> {
-    SERVER_NAME.with(|name| name.borrow_mut().take())
-}
-
-#[derive(Default)]
-pub struct Settings {
-    certificates: Vec<(Vec<u8>, Vec<u8>)>,
-    trusted: Vec<Vec<u8>>,
-    sans: Vec<SanMatcher>,
-    alpn: Vec<Vec<u8>>,
-}
+use crate::resolver::{Entry, Resolver};
+use crate::sessions::Sessions;
+use crate::settings::{Options, Settings};
+use crate::ticketer::Ticketer;
+use crate::verifier::{PeerVerifier, Rules};
+use crate::{certificate, copy_text, Space};
 
 pub struct ServerContext {
     pub config: Arc<ServerConfig>,
     /// The same without ALPN, for clients that offer protocols of which we have none.
     pub config_without_alpn: Option<Arc<ServerConfig>>,
+    pub verifier: Option<Arc<PeerVerifier>>,
 }
 
 pub struct ClientContext {
     pub config: Arc<ClientConfig>,
+    pub verifier: Arc<PeerVerifier>,
 }
 
-/// Several certificates: the one whose DNS name the client asked for, else the first.
-#[derive(Debug)]
-struct Resolver {
-    certificates: Vec<(Vec<String>, Arc<CertifiedKey>)>,
-}
-
-impl ResolvesServerCert for Resolver {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let name = hello.server_name().unwrap_or("");
-        SERVER_NAME.with(|slot| *slot.borrow_mut() = Some(name.to_string()));
-        let named = self.certificates.iter().find(|(names, _)| {
-            names.iter().any(|san| match san.strip_prefix("*.") {
-                Some(domain) => name.split_once('.').is_some_and(|(_, rest)| rest == domain),
-                None => san == name,
-            })
-        });
-        named.or(self.certificates.first()).map(|(_, key)| key.clone())
-    }
-}
-
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(aws_lc_rs::default_provider())
-}
-
-fn versions(min: i32, max: i32) -> Result<Vec<&'static SupportedProtocolVersion>, String> {
+fn versions(options: &Options) -> Result<Vec<&'static SupportedProtocolVersion>, String> {
     let all = [(12, &rustls::version::TLS12), (13, &rustls::version::TLS13)];
-    let chosen: Vec<_> =
-        all.iter().filter(|(n, _)| (min..=max).contains(n)).map(|(_, v)| *v).collect();
+    let range = options.version_min..=options.version_max;
+    let chosen: Vec<_> = all.iter().filter(|(n, _)| range.contains(n)).map(|(_, v)| *v).collect();
     if chosen.is_empty() {
         return Err("no TLS version between the least and the greatest; 1.2 and 1.3 exist".into());
     }
     Ok(chosen)
+}
+
+/// What is listed, in the order of the list; a version of which nothing is listed keeps its defaults.
+fn provider(settings: &Settings) -> Arc<CryptoProvider> {
+    let mut provider = provider_of::default_provider();
+    for version in [ProtocolVersion::TLSv1_2, ProtocolVersion::TLSv1_3] {
+        let of_version: Vec<_> = provider_of::ALL_CIPHER_SUITES
+            .iter()
+            .filter(|suite| suite.version().version == version)
+            .collect();
+        let listed: Vec<_> = settings
+            .ciphers
+            .iter()
+            .filter_map(|n| of_version.iter().find(|suite| u16::from(suite.suite()) == *n))
+            .map(|suite| **suite)
+            .collect();
+        if !listed.is_empty() {
+            provider.cipher_suites.retain(|suite| suite.version().version != version);
+            provider.cipher_suites.extend(listed);
+        }
+    }
+    if !settings.groups.is_empty() {
+        provider.kx_groups = settings
+            .groups
+            .iter()
+            .filter_map(|n| {
+                provider_of::ALL_KX_GROUPS.iter().find(|group| u16::from(group.name()) == *n)
+            })
+            .copied()
+            .collect();
+    }
+    Arc::new(provider)
 }
 
 fn certified_key(
@@ -92,7 +86,7 @@ fn certified_key(
     }
     // The error of a key parser says nothing of the key's bytes, but is left out all the same.
     let key = PrivateKeyDer::from_pem_slice(key)
-        .map_err(|_| "private key is not PEM (PKCS#8, SEC1 or PKCS#1)".to_string())?;
+        .map_err(|_| "private key is not PEM (PKCS#8, SEC1 or PKCS#1, unencrypted)".to_string())?;
     let certified = CertifiedKey::from_der(chain, key, provider).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => {
             "private key does not belong to the certificate".to_string()
@@ -103,79 +97,135 @@ fn certified_key(
 }
 
 impl Settings {
-    fn verifier(
-        &mut self,
-        provider: &Arc<CryptoProvider>,
-        is_disabled: bool,
-        is_client_required: bool,
-    ) -> Result<Arc<PeerVerifier>, String> {
-        let mut anchors = Vec::new();
+    fn rules(&mut self, options: &Options) -> Result<Rules, String> {
+        let mut rules = Rules {
+            sans: std::mem::take(&mut self.sans),
+            certificate_pins: std::mem::take(&mut self.certificate_pins),
+            key_pins: std::mem::take(&mut self.key_pins),
+            checks_leaf_crl_only: options.checks_leaf_crl_only,
+            is_chain_ignored: options.is_chain_ignored,
+            accepts_untrusted: options.accepts_untrusted,
+            allows_expired: options.allows_expired,
+            matches_server_name: options.matches_server_name,
+            depth_max: options.depth_max as usize,
+            ..Rules::default()
+        };
         for pem in &self.trusted {
             for der in CertificateDer::pem_slice_iter(pem) {
                 let der = der.map_err(|error| format!("trusted CA is not PEM: {error}"))?;
+                rules.trusted.insert(certificate::sha256(&der));
                 if let Ok(anchor) = webpki::anchor_from_trusted_cert(&der) {
-                    anchors.push(anchor.to_owned());
+                    rules.anchors.push(anchor.to_owned());
                 }
             }
         }
-        if anchors.is_empty() && !is_disabled {
+        if rules.anchors.is_empty() && !options.is_chain_ignored {
             return Err("no usable trusted CA certificate".into());
         }
-        Ok(Arc::new(PeerVerifier {
-            provider: provider.clone(),
-            anchors,
-            sans: std::mem::take(&mut self.sans),
-            is_disabled,
-            is_client_required,
-            verified: Mutex::new(HashMap::new()),
-        }))
+        for pem in &self.crls {
+            let before = rules.crls.len();
+            for der in CertificateRevocationListDer::pem_slice_iter(pem) {
+                let der = der.map_err(|error| format!("CRL is not PEM: {error}"))?;
+                let crl = webpki::OwnedCertRevocationList::from_der(&der)
+                    .map_err(|error| format!("CRL is unusable: {error}"))?;
+                rules.crls.push(crl.into());
+            }
+            if rules.crls.len() == before {
+                return Err("CRL holds no PEM block X509 CRL".into());
+            }
+        }
+        Ok(rules)
     }
 
-    fn server(&mut self, options: &ServerOptions) -> Result<ServerContext, String> {
-        let provider = provider();
-        let mut certificates = Vec::new();
-        for (chain, key) in &self.certificates {
-            let certified = certified_key(chain, key, &provider)?;
-            let identity = certificate::parse(&certified.cert[0]).unwrap_or_default();
-            certificates.push((identity.dns_sans, Arc::new(certified)));
+    /// What a session was verified against: where it differs, no ticket opens.
+    fn binding(&self, options: &Options, rules: &Rules) -> [u8; 32] {
+        let mut context = digest::Context::new(&digest::SHA256);
+        let mut add = |bytes: &[u8]| {
+            context.update(&(bytes.len() as u64).to_le_bytes());
+            context.update(bytes);
+        };
+        let parts = [&self.trusted, &self.crls, &self.alpn];
+        for part in parts {
+            add(&part.len().to_le_bytes());
+            part.iter().for_each(|bytes| add(bytes));
         }
-        if certificates.is_empty() {
+        add(format!("{:?}", rules.sans).as_bytes());
+        add(&rules.certificate_pins.concat());
+        add(&rules.key_pins.concat());
+        add(&[
+            options.client_certificate as u8,
+            options.is_chain_ignored.into(),
+            options.accepts_untrusted.into(),
+            options.allows_expired.into(),
+            options.checks_leaf_crl_only.into(),
+        ]);
+        let mut hash = [0; 32];
+        hash.copy_from_slice(context.finish().as_ref());
+        hash
+    }
+
+    fn resolver(&self, options: &Options, provider: &CryptoProvider) -> Result<Resolver, String> {
+        let mut entries = Vec::new();
+        for (chain, key) in &self.certificates {
+            let key = certified_key(chain, key, provider)?;
+            let identity = certificate::parse(&key.cert[0]).ok_or("certificate is malformed")?;
+            entries.push(Entry { identity: Arc::new(identity), key: Arc::new(key) });
+        }
+        if entries.is_empty() {
             return Err("a server needs a certificate".into());
         }
-        let verifier: Arc<dyn rustls::server::danger::ClientCertVerifier> =
-            match options.client_certificate {
-                0 => WebPkiClientVerifier::no_client_auth(),
-                mode => self.verifier(&provider, options.is_disabled, mode == 2)?,
-            };
-        let versions = versions(options.version_min, options.version_max)?;
+        Ok(Resolver {
+            entries,
+            scans_all: options.scans_all_certificates,
+            requires_name: options.requires_server_name,
+        })
+    }
+
+    fn server(&mut self, options: &Options) -> Result<ServerContext, String> {
+        let provider = provider(self);
+        let resolver = self.resolver(options, &provider)?;
+        let mut binding = [0; 32];
+        let mut verifier = None;
+        if options.client_certificate != 0 {
+            let rules = self.rules(options)?;
+            binding = self.binding(options, &rules);
+            let is_required = options.client_certificate == 2;
+            verifier = Some(Arc::new(PeerVerifier::new(provider.clone(), rules, is_required)));
+        }
+        let of_clients: Arc<dyn rustls::server::danger::ClientCertVerifier> = match &verifier {
+            None => WebPkiClientVerifier::no_client_auth(),
+            Some(verifier) => verifier.clone(),
+        };
         let mut config = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&versions)
+            .with_protocol_versions(&versions(options)?)
             .map_err(|error| error.to_string())?
-            .with_client_cert_verifier(verifier)
-            .with_cert_resolver(Arc::new(Resolver { certificates }));
+            .with_client_cert_verifier(of_clients)
+            .with_cert_resolver(Arc::new(resolver));
         config.alpn_protocols = std::mem::take(&mut self.alpn);
+        config.ignore_client_order = !options.prefers_client_ciphers;
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.send_tls13_tickets = options.tickets.max(0) as usize;
+        config.send_tls13_tickets = options.tickets as usize;
         if options.tickets > 0 {
-            config.ticketer = aws_lc_rs::Ticketer::new().map_err(|error| error.to_string())?;
+            let ticketer = Ticketer::new(&self.ticket_keys, &binding, options.ticket_seconds);
+            config.ticketer = Arc::new(ticketer.ok_or("no random numbers for ticket keys")?);
         }
         let config_without_alpn = (!config.alpn_protocols.is_empty()).then(|| {
             let mut other = config.clone();
             other.alpn_protocols.clear();
             Arc::new(other)
         });
-        Ok(ServerContext { config: Arc::new(config), config_without_alpn })
+        Ok(ServerContext { config: Arc::new(config), config_without_alpn, verifier })
     }
 
-    fn client(&mut self, options: &ClientOptions) -> Result<ClientContext, String> {
-        let provider = provider();
-        let verifier = self.verifier(&provider, options.is_disabled, false)?;
-        let versions = versions(options.version_min, options.version_max)?;
+    fn client(&mut self, options: &Options) -> Result<ClientContext, String> {
+        let provider = provider(self);
+        let rules = self.rules(options)?;
+        let verifier = Arc::new(PeerVerifier::new(provider.clone(), rules, false));
         let builder = ClientConfig::builder_with_provider(provider.clone())
-            .with_protocol_versions(&versions)
+            .with_protocol_versions(&versions(options)?)
             .map_err(|error| error.to_string())?
             .dangerous()
-            .with_custom_certificate_verifier(verifier);
+            .with_custom_certificate_verifier(verifier.clone());
         let mut config = match self.certificates.first() {
             None => builder.with_no_client_auth(),
             Some((chain, key)) => {
@@ -186,79 +236,12 @@ impl Settings {
             }
         };
         config.alpn_protocols = std::mem::take(&mut self.alpn);
-        config.resumption = rustls::client::Resumption::in_memory_sessions(RESUMPTIONS_MAX);
-        Ok(ClientContext { config: Arc::new(config) })
+        config.resumption = match options.sessions_max {
+            0 => Resumption::disabled(),
+            max => Resumption::store(Arc::new(Sessions::new(max as usize))),
+        };
+        Ok(ClientContext { config: Arc::new(config), verifier })
     }
-}
-
-#[repr(C)]
-pub struct ServerOptions {
-    client_certificate: i32, // 0 none, 1 optional, 2 required
-    is_disabled: bool,
-    version_min: i32,
-    version_max: i32,
-    tickets: i32,
-}
-
-#[repr(C)]
-pub struct ClientOptions {
-    is_disabled: bool,
-    version_min: i32,
-    version_max: i32,
-}
-
-#[no_mangle]
-pub extern "C" fn meltemi_tls_settings_new() -> *mut Settings {
-    Box::into_raw(Box::default())
-}
-
-/// # Safety
-/// `settings` came from `meltemi_tls_settings_new` and is not used again.
-#[no_mangle]
-pub unsafe extern "C" fn meltemi_tls_settings_free(settings: *mut Settings) {
-    drop(Box::from_raw(settings));
-}
-
-/// # Safety
-/// Live settings, live bytes.
-#[no_mangle]
-pub unsafe extern "C" fn meltemi_tls_settings_certificate(
-    settings: &mut Settings,
-    chain: Slice,
-    key: Slice,
-) {
-    settings.certificates.push((chain.get().to_vec(), key.get().to_vec()));
-}
-
-/// # Safety
-/// Live settings, live bytes.
-#[no_mangle]
-pub unsafe extern "C" fn meltemi_tls_settings_trust(settings: &mut Settings, pem: Slice) {
-    settings.trusted.push(pem.get().to_vec());
-}
-
-/// # Safety
-/// Live settings, live bytes.
-#[no_mangle]
-pub unsafe extern "C" fn meltemi_tls_settings_san(
-    settings: &mut Settings,
-    kind: i32,
-    value: Slice,
-) {
-    let value = String::from_utf8_lossy(value.get()).into_owned();
-    settings.sans.push(match kind {
-        0 => SanMatcher::Exact(value),
-        1 => SanMatcher::Prefix(value),
-        2 => SanMatcher::Suffix(value),
-        _ => SanMatcher::Contains(value),
-    });
-}
-
-/// # Safety
-/// Live settings, live bytes.
-#[no_mangle]
-pub unsafe extern "C" fn meltemi_tls_settings_alpn(settings: &mut Settings, protocol: Slice) {
-    settings.alpn.push(protocol.get().to_vec());
 }
 
 fn finish<T>(built: Result<T, String>, error: &Space, error_size: &mut usize) -> *const T {
@@ -276,7 +259,7 @@ fn finish<T>(built: Result<T, String>, error: &Space, error_size: &mut usize) ->
 #[no_mangle]
 pub extern "C" fn meltemi_tls_server_context_new(
     settings: &mut Settings,
-    options: &ServerOptions,
+    options: &Options,
     error: Space,
     error_size: &mut usize,
 ) -> *const ServerContext {
@@ -287,7 +270,7 @@ pub extern "C" fn meltemi_tls_server_context_new(
 #[no_mangle]
 pub extern "C" fn meltemi_tls_client_context_new(
     settings: &mut Settings,
-    options: &ClientOptions,
+    options: &Options,
     error: Space,
     error_size: &mut usize,
 ) -> *const ClientContext {

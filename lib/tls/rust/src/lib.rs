@@ -4,7 +4,13 @@
 
 mod certificate;
 mod context;
+mod failure;
+mod matching;
+mod resolver;
 mod session;
+mod sessions;
+mod settings;
+mod ticketer;
 mod verifier;
 
 use std::slice;

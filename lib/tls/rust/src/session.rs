@@ -3,14 +3,17 @@
 //! is buffered here; what a call did not use stays with the caller.
 
 use rustls::client::UnbufferedClientConnection;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::{Acceptor, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
 use rustls::{CommonState, Error, HandshakeKind, ProtocolVersion, ServerConfig};
 use std::sync::Arc;
 
-use crate::context::{take_server_name, ClientContext, ServerContext};
-use crate::{certificate, verifier, Slice, Space};
+use crate::context::{ClientContext, ServerContext};
+use crate::failure::{looks_like_http, Failure, Kind};
+use crate::resolver::{take_choice, Choice};
+use crate::verifier::{name_text, take_verdict, PeerVerifier, Role, Verdict};
+use crate::{Slice, Space};
 
 enum Side {
     Client(Box<UnbufferedClientConnection>),
@@ -29,10 +32,11 @@ pub struct Session {
     side: Side,
     /// A server's until the client has said which protocols it offers: the context.
     hello: Option<ServerChoice>,
-    failure: String,
-    server_name: String,
-    identity: certificate::Identity,
-    cipher: String,
+    verifier: Option<Arc<PeerVerifier>>,
+    failure: Failure,
+    choice: Choice, // server side; the client's server_name is in it too
+    peer: Verdict,
+    has_input: bool, // the peer has said something
 }
 
 /// Everything one call reads and writes.
@@ -153,14 +157,20 @@ macro_rules! run {
 }
 
 impl Session {
-    fn new(side: Side, hello: Option<ServerChoice>) -> *mut Session {
+    fn new(
+        side: Side,
+        hello: Option<ServerChoice>,
+        verifier: Option<Arc<PeerVerifier>>,
+        server_name: String,
+    ) -> *mut Session {
         Box::into_raw(Box::new(Session {
             side,
             hello,
-            failure: String::new(),
-            server_name: String::new(),
-            identity: certificate::Identity::default(),
-            cipher: String::new(),
+            verifier,
+            failure: Failure::default(),
+            choice: Choice { server_name, ..Choice::default() },
+            peer: Verdict::default(),
+            has_input: false,
         }))
     }
 
@@ -215,65 +225,100 @@ impl Session {
         if !self.choose_config(buffers.input) {
             return;
         }
-        let is_first_byte_text = buffers.input.first().is_some_and(|byte| byte.is_ascii_uppercase());
+        let is_http = !self.has_input && looks_like_http(buffers.input);
+        self.has_input |= !buffers.input.is_empty();
         let is_new = self.common().is_handshaking();
         let result = match &mut self.side {
             Side::Client(connection) => run!(connection, exchange, buffers),
             Side::Server(connection) => run!(connection, exchange, buffers),
         };
-        if let Some(name) = take_server_name() {
-            self.server_name = name;
+        if let Some(choice) = take_choice() {
+            self.choice = choice;
         }
-        match result {
-            Err(error) => {
-                exchange.status = FAILED;
-                let verdict = verifier::take_failure();
-                self.failure = verdict.unwrap_or_else(|| explain(&error, is_first_byte_text));
+        let verdict = take_verdict();
+        let failure = match result {
+            Err(error) => Some(match verdict {
+                Some(Err(failure)) => failure,
+                _ => self.explain(&error, is_http),
+            }),
+            Ok(()) => {
+                if let Some(Ok(peer)) = verdict {
+                    self.peer = peer;
+                }
+                let is_done = is_new && exchange.status != HANDSHAKING;
+                if is_done { self.judge_resumed().err() } else { None }
             }
-            Ok(()) if is_new && exchange.status != HANDSHAKING => self.learn_peer(),
-            Ok(()) => {}
+        };
+        if let Some(failure) = failure {
+            exchange.status = FAILED;
+            self.failure = failure;
         }
     }
 
-    fn learn_peer(&mut self) {
-        let leaf = self.common().peer_certificates().and_then(|chain| chain.first());
-        let identity = leaf.and_then(|leaf| certificate::parse(leaf));
-        let suite = self.common().negotiated_cipher_suite().map(|s| format!("{:?}", s.suite()));
-        self.identity = identity.unwrap_or_default();
-        self.cipher = openssl_name(&suite.unwrap_or_default());
+    fn explain(&self, error: &Error, is_http: bool) -> Failure {
+        let is_server = matches!(self.side, Side::Server(_));
+        if is_server && self.hello.is_none() && matches!(error, Error::General(_)) {
+            let name = self.choice.server_name.escape_debug();
+            let text = format!("no certificate for the server name \"{name}\"");
+            return Failure::new(Kind::NoCertificateForName, text);
+        }
+        Failure::of_engine(error, is_http)
+    }
+
+    /// A resumed session brings its peer's certificate along, and no signature: what is asked of the
+    /// certificate today is asked of it again.
+    fn judge_resumed(&mut self) -> Result<(), Failure> {
+        if self.common().handshake_kind() != Some(HandshakeKind::Resumed) {
+            return Ok(());
+        }
+        let Some(verifier) = &self.verifier else {
+            return Ok(());
+        };
+        let role = match &self.side {
+            Side::Client(_) => Role::Server,
+            Side::Server(_) => Role::Client,
+        };
+        let Some((leaf, intermediates)) =
+            self.common().peer_certificates().and_then(|chain| chain.split_first())
+        else {
+            if role == Role::Client && verifier.is_client_required {
+                return Err(Failure::new(Kind::NoCertificate, "no client certificate"));
+            }
+            return Ok(());
+        };
+        let now = UnixTime::now();
+        self.peer = verifier.judge(leaf, intermediates, now, role, &self.choice.server_name)?;
+        Ok(())
     }
 }
 
-/// The names access logs know.
-fn openssl_name(suite: &str) -> String {
-    if let Some(rest) = suite.strip_prefix("TLS13_") {
-        return format!("TLS_{rest}");
+/// The names access logs know: OpenSSL's.
+fn cipher_name(suite: Option<rustls::CipherSuite>) -> &'static str {
+    use rustls::CipherSuite as Suite;
+    match suite {
+        Some(Suite::TLS13_AES_128_GCM_SHA256) => "TLS_AES_128_GCM_SHA256",
+        Some(Suite::TLS13_AES_256_GCM_SHA384) => "TLS_AES_256_GCM_SHA384",
+        Some(Suite::TLS13_CHACHA20_POLY1305_SHA256) => "TLS_CHACHA20_POLY1305_SHA256",
+        Some(Suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256) => "ECDHE-ECDSA-AES128-GCM-SHA256",
+        Some(Suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384) => "ECDHE-ECDSA-AES256-GCM-SHA384",
+        Some(Suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256) => {
+            "ECDHE-ECDSA-CHACHA20-POLY1305"
+        }
+        Some(Suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256) => "ECDHE-RSA-AES128-GCM-SHA256",
+        Some(Suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384) => "ECDHE-RSA-AES256-GCM-SHA384",
+        Some(Suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256) => "ECDHE-RSA-CHACHA20-POLY1305",
+        _ => "",
     }
-    let name = suite.trim_start_matches("TLS_").replace("_WITH_", "_");
-    let name = name.replace("AES_", "AES").replace("CHACHA20_POLY1305_SHA256", "CHACHA20_POLY1305");
-    name.replace('_', "-")
 }
 
-fn explain(error: &Error, is_first_byte_text: bool) -> String {
-    use rustls::AlertDescription as Alert;
-    match error {
-        // No TLS record begins with a letter; an HTTP method or status line does.
-        Error::InvalidMessage(_) if is_first_byte_text => "peer spoke plain HTTP".into(),
-        Error::InvalidMessage(_) => "peer spoke no TLS, or a broken one".into(),
-        Error::NoCertificatesPresented => "no client certificate".into(),
-        Error::AlertReceived(Alert::CertificateRequired) => {
-            "peer requires a client certificate".into()
-        }
-        Error::AlertReceived(Alert::UnknownCA) => "peer does not know our issuer".into(),
-        Error::AlertReceived(Alert::CertificateExpired) => {
-            "peer finds our certificate expired".into()
-        }
-        Error::AlertReceived(alert) => format!("peer sent alert {alert:?}"),
-        Error::NoApplicationProtocol => "no common ALPN protocol".into(),
-        other => {
-            let text = other.to_string();
-            text.chars().take(256).collect()
-        }
+fn group_name(group: Option<rustls::NamedGroup>) -> &'static str {
+    use rustls::NamedGroup as Group;
+    match group {
+        Some(Group::X25519) => "X25519",
+        Some(Group::secp256r1) => "P-256",
+        Some(Group::secp384r1) => "P-384",
+        Some(Group::X25519MLKEM768) => "X25519MLKEM768",
+        _ => "",
     }
 }
 
@@ -286,7 +331,8 @@ pub extern "C" fn meltemi_tls_server_session_new(context: &ServerContext) -> *mu
         strict: context.config.clone(),
         lenient: lenient.clone(),
     });
-    Session::new(Side::Server(Box::new(connection)), hello)
+    let verifier = context.verifier.clone();
+    Session::new(Side::Server(Box::new(connection)), hello, verifier, String::new())
 }
 
 /// `alpn`: `alpn_count` protocols that override the context's; none keeps those. Null when the
@@ -310,6 +356,7 @@ pub unsafe extern "C" fn meltemi_tls_client_session_new(
     let Ok(name) = ServerName::try_from(name.to_string()) else {
         return std::ptr::null_mut();
     };
+    let shown = name_text(&name);
     let config = context.config.clone();
     let connection = if alpn_count == 0 {
         UnbufferedClientConnection::new(config, name)
@@ -319,7 +366,10 @@ pub unsafe extern "C" fn meltemi_tls_client_session_new(
         UnbufferedClientConnection::new_with_alpn(config, name, protocols)
     };
     match connection {
-        Ok(connection) => Session::new(Side::Client(Box::new(connection)), None),
+        Ok(connection) => {
+            let verifier = Some(context.verifier.clone());
+            Session::new(Side::Client(Box::new(connection)), None, verifier, shown)
+        }
         Err(_) => std::ptr::null_mut(),
     }
 }
@@ -350,8 +400,9 @@ pub unsafe extern "C" fn meltemi_tls_session_run(session: &mut Session, exchange
 
 /// Valid while the session lives.
 #[no_mangle]
-pub extern "C" fn meltemi_tls_session_failure(session: &Session, text: &mut Slice) {
-    *text = Slice::of(session.failure.as_bytes());
+pub extern "C" fn meltemi_tls_session_failure(session: &Session, text: &mut Slice) -> i32 {
+    *text = Slice::of(session.failure.text.as_bytes());
+    session.failure.kind as i32
 }
 
 #[repr(C)]
@@ -360,11 +411,18 @@ pub struct Peer {
     server_name: Slice,
     version: Slice,
     cipher: Slice,
+    group: Slice,
     certificate_der: Slice,
     uri_san: Slice,
     dns_san: Slice,
+    email_san: Slice,
+    ip_san: Slice,
     subject: Slice,
+    own_uri_san: Slice,
+    own_dns_san: Slice,
+    own_subject: Slice,
     is_resumed: bool,
+    is_verified: bool,
 }
 
 /// Valid while the session lives. After the handshake.
@@ -373,19 +431,31 @@ pub extern "C" fn meltemi_tls_session_peer(session: &Session, peer: &mut Peer) {
     let common = session.common();
     let first = |names: &[String]| Slice::of(names.first().map_or(&[], |name| name.as_bytes()));
     let leaf = common.peer_certificates().and_then(|chain: &[CertificateDer]| chain.first());
+    let (identity, own) = (&session.peer.identity, &session.choice.own);
     *peer = Peer {
         alpn: Slice::of(common.alpn_protocol().unwrap_or(&[])),
-        server_name: Slice::of(session.server_name.as_bytes()),
+        server_name: Slice::of(session.choice.server_name.as_bytes()),
         version: Slice::of(match common.protocol_version() {
             Some(ProtocolVersion::TLSv1_2) => b"TLSv1.2".as_slice(),
             Some(ProtocolVersion::TLSv1_3) => b"TLSv1.3".as_slice(),
             _ => &[],
         }),
-        cipher: Slice::of(session.cipher.as_bytes()),
+        cipher: Slice::of(
+            cipher_name(common.negotiated_cipher_suite().map(|suite| suite.suite())).as_bytes(),
+        ),
+        group: Slice::of(
+            group_name(common.negotiated_key_exchange_group().map(|group| group.name())).as_bytes(),
+        ),
         certificate_der: Slice::of(leaf.map_or(&[], |leaf| leaf.as_ref())),
-        uri_san: first(&session.identity.uri_sans),
-        dns_san: first(&session.identity.dns_sans),
-        subject: Slice::of(session.identity.subject.as_bytes()),
+        uri_san: first(&identity.uri_sans),
+        dns_san: first(&identity.dns_sans),
+        email_san: first(&identity.email_sans),
+        ip_san: first(&identity.ip_sans),
+        subject: Slice::of(identity.subject.as_bytes()),
+        own_uri_san: first(&own.uri_sans),
+        own_dns_san: first(&own.dns_sans),
+        own_subject: Slice::of(own.subject.as_bytes()),
         is_resumed: common.handshake_kind() == Some(HandshakeKind::Resumed),
+        is_verified: session.peer.is_verified,
     };
 }
