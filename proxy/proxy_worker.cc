@@ -22,7 +22,7 @@ ProxyWorker::ProxyWorker(uint32_t index, runtime::Loop& loop, net::BlockPool& bl
       random_(Seed()),
       recorder_(registry ? std::make_unique<telemetry::Recorder>(*registry) : nullptr),
       snapshot_(std::make_shared<Snapshot>()),
-      upstreams_(loop, blocks, random_, sockets.NewConnectSockets(loop)),
+      upstreams_(loop, blocks, random_, sockets.NewConnectSockets(loop), registry, recorder_.get()),
       listeners_(*this, limits, registry) {}
 
 ProxyWorker::~ProxyWorker() {

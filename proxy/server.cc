@@ -43,6 +43,7 @@ class Server final : public ProxyServer {
   std::string ClustersJson() override { return DumpClustersJson(*model_); }
   std::string ListenersText() override { return DumpListenersText(*model_); }
   std::string ListenersJson() override { return DumpListenersJson(*model_); }
+  std::vector<CertificateTexts> Certificates() override { return CertificatesInUse(*model_); }
 
  private:
   // What lives on one worker's thread.

@@ -13,6 +13,7 @@
 #include "lib/base/status.h"
 #include "lib/runtime/loop.h"
 #include "lib/telemetry/metrics.h"
+#include "proxy/config/certificates.h"
 #include "proxy/config/listener_compiler.h"
 #include "proxy/config/sink.h"
 #include "proxy/http/compile.h"
@@ -51,6 +52,7 @@ class ProxyServer {
   virtual std::string ClustersJson() = 0;
   virtual std::string ListenersText() = 0;
   virtual std::string ListenersJson() = 0;
+  virtual std::vector<CertificateTexts> Certificates() = 0;
 };
 
 }  // namespace meltemi::proxy

@@ -138,7 +138,7 @@ TEST_F(TlsTest, MutualHandshakeOnBothVersions) {
     EXPECT_EQ(version == 12 ? "TLSv1.2" : "TLSv1.3", seen.version);
     EXPECT_FALSE(seen.certificate_der.empty());
     EXPECT_EQ(kApp, client_.connection->tls_peer()->uri_san);
-    EXPECT_EQ(version == 12 ? "ECDHE-ECDSA-AES256-GCM-SHA384" : "TLS_AES_256_GCM_SHA384",
+    EXPECT_EQ(version == 12 ? "ECDHE-ECDSA-AES128-GCM-SHA256" : "TLS_AES_128_GCM_SHA256",
               seen.cipher);
   }
 }
@@ -465,6 +465,154 @@ TEST_F(TlsTest, SettingsThatMakeNoContextAreRefused) {
   client.version_min = 13;
   client.version_max = 12;
   EXPECT_FALSE(ClientContext::Build(client).ok());
+}
+
+// A handshake with OpenSSL, then what the test does with both ends.
+class OpenSslTest : public TlsTest {
+ protected:
+  void Connect(int version, bool is_openssl_server) {
+    context_.reset(SSL_CTX_new(TLS_method()));
+    SSL_CTX_set_min_proto_version(context_.get(), version);
+    SSL_CTX_set_max_proto_version(context_.get(), version);
+    UsePair(context_.get(), ca_.Issue());
+    peer_.reset(SSL_new(context_.get()));
+    Fd ours;
+    Pair(SOCK_STREAM, &ours, &theirs_);
+    SSL_set_fd(peer_.get(), theirs_.get());
+    is_openssl_server ? SSL_set_accept_state(peer_.get()) : SSL_set_connect_state(peer_.get());
+    Put(&server_, std::move(ours),
+        is_openssl_server ? (*ClientContext::Build(Client()))->NewSession()
+                          : (*ServerContext::Build(Server()))->NewSession());
+    RunUntil([&] { return SSL_do_handshake(peer_.get()) == 1 && server_.is_connected; });
+    Exchange("first");
+  }
+  // Both ways; a read makes OpenSSL take in what is no data.
+  void Exchange(const std::string& text) {
+    server_.got.clear();
+    EXPECT_EQ(static_cast<int>(text.size()),
+              SSL_write(peer_.get(), text.data(), static_cast<int>(text.size())));
+    RunUntil([&] { return server_.got.size() >= text.size(); });
+    EXPECT_EQ(text, server_.got);
+    server_.connection->output().Append(text);
+    server_.connection->Flush();
+    std::string heard(text.size(), ' ');
+    RunUntil(
+        [&] { return SSL_read(peer_.get(), heard.data(), static_cast<int>(heard.size())) > 0; });
+    EXPECT_EQ(text, heard);
+  }
+
+  std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context_{nullptr, SSL_CTX_free};
+  std::unique_ptr<SSL, decltype(&SSL_free)> peer_{nullptr, SSL_free};
+  Fd theirs_;
+};
+
+TEST_F(OpenSslTest, KeysChangeUnderWay) {
+  for (const bool is_openssl_server : {false, true}) {
+    Connect(TLS1_3_VERSION, is_openssl_server);
+    for (int round = 0; round < 3; ++round) {
+      for (const int kind : {SSL_KEY_UPDATE_NOT_REQUESTED, SSL_KEY_UPDATE_REQUESTED}) {
+        ASSERT_EQ(1, SSL_key_update(peer_.get(), kind));
+        Exchange("after a change of keys");
+      }
+    }
+  }
+}
+
+TEST_F(OpenSslTest, KeysThatOnlyChangeEndTheConnection) {
+  Connect(TLS1_3_VERSION, false);
+  for (int i = 0; i < 100 && !server_.closed; ++i) {
+    SSL_key_update(peer_.get(), SSL_KEY_UPDATE_NOT_REQUESTED);
+    SSL_do_handshake(peer_.get());
+    loop_->RunOnce(Duration::zero());
+  }
+  RunUntil([&] { return server_.closed.has_value(); });
+  EXPECT_EQ("too many records without data", server_.failure);
+}
+
+TEST_F(OpenSslTest, BrokenRecordsAreRefused) {
+  const struct {
+    std::string bytes;
+    const char* failure12;
+    const char* failure13;
+  } cases[] = {
+      {std::string("\x17\x03\x03\x00\x20", 5) + std::string(32, 'x'), "record does not decrypt",
+       "record does not decrypt"},
+      {std::string("\x17\x03\x03\x00\x01x", 6), "record does not decrypt",
+       "record does not decrypt"},
+      {std::string("\x17\x03\x03\xff\xff", 5), "record too long", "record too long"},
+      {std::string("\x14\x03\x03\x00\x01\x01", 6), "unexpected cipher change after the handshake",
+       "unexpected cipher change after the handshake"},
+      {std::string("\x15\x03\x03\x00\x02\x02\x28", 7), "record does not decrypt",
+       "unexpected record after the handshake"},
+      {"GET / HTTP/1.1\r\n", "unexpected record after the handshake",
+       "unexpected record after the handshake"},
+  };
+  for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+    for (const auto& c : cases) {
+      Connect(version, false);
+      ASSERT_EQ(static_cast<ssize_t>(c.bytes.size()),
+                send(theirs_.get(), c.bytes.data(), c.bytes.size(), 0));
+      RunUntil([&] { return server_.closed.has_value(); });
+      EXPECT_EQ(version == TLS1_2_VERSION ? c.failure12 : c.failure13, server_.failure);
+    }
+  }
+}
+
+TEST_F(OpenSslTest, MessagesOfEverySizeOnBothVersions) {
+  for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+    for (const bool is_openssl_server : {false, true}) {
+      Connect(version, is_openssl_server);
+      for (const size_t size : {1, 15, 16, 17, 1000, 16383, 16384, 16385, 40000}) {
+        const std::string text(size, 'm');
+        server_.connection->output().Append(text);
+        server_.connection->Flush();
+        std::string heard;
+        char bytes[4096];
+        RunUntil([&] {
+          const int got = SSL_read(peer_.get(), bytes, sizeof bytes);
+          if (got > 0) heard.append(bytes, static_cast<size_t>(got));
+          return heard.size() >= size;
+        });
+        EXPECT_EQ(text, heard);
+      }
+    }
+  }
+}
+
+TEST_F(TlsTest, ANulDoesNotEndAName) {
+  using Kind = SanMatcher::Kind;
+  ServerSettings server = Server();
+  server.certificates = {ca_.Issue({.raw_dns = std::string("good.test\0.evil.test", 20)})};
+  const struct {
+    SanMatcher matcher;
+    bool is_match;
+  } cases[] = {{{Kind::kExact, "good.test", SanMatcher::Type::kDns}, false},
+               {{Kind::kSuffix, "good.test"}, false},
+               {{Kind::kRegex, "good\\.test"}, false},
+               {{Kind::kSuffix, ".evil.test"}, true}};
+  for (const auto& c : cases) {
+    ClientSettings client = Client();
+    client.verification.subject_alt_names = {c.matcher};
+    Start(server, client);
+    c.is_match ? RunToConnected() : RunToClosed();
+    if (!c.is_match) EXPECT_EQ("SAN mismatch: got good.test\\0.evil.test", client_.failure);
+  }
+}
+
+TEST_F(TlsTest, WhatIsNotVerifiedIsNoIdentity) {
+  const CertificateAuthority stranger("stranger");
+  ServerSettings server = Server();
+  server.verification.accepts_untrusted = true;
+  for (const bool is_known : {true, false}) {
+    ClientSettings client = Client();
+    client.certificate = is_known ? ca_.Issue() : stranger.Issue();
+    Start(server, client);
+    RunToConnected();
+    const net::TlsPeer& seen = *server_.connection->tls_peer();
+    EXPECT_EQ(is_known, seen.is_verified);
+    EXPECT_EQ(is_known ? kApp : "", seen.uri_san);
+    EXPECT_FALSE(seen.certificate_der.empty());
+  }
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 
 #include "lib/base/log.h"
 #include "proxy/agent/memory.h"
+#include "proxy/agent/secrets.h"
 
 namespace meltemi::proxy {
 namespace {
@@ -166,7 +167,10 @@ AdminSources Process::Sources() {
   sources.listeners_text = [this] { return server_->ListenersText(); };
   sources.listeners_json = [this] { return server_->ListenersJson(); };
   sources.certs_json = [this] {
-    return certificates_ ? certificates_() : std::string("{\"certificates\": []}\n");
+    const auto in_use = server_->Certificates();
+    // Before the first listener wants it, the workload's own is known to its agent alone.
+    if (in_use.empty() && certificates_) return certificates_();
+    return CertificatesJson(in_use, RealClock().Wall());
   };
   sources.stats_text = [this] { return registry_.Text(); };
   sources.stats_prometheus = [this] { return registry_.Prometheus(); };

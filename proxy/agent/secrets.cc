@@ -70,9 +70,15 @@ bool IsLocalSecret(std::string_view name) {
 }
 
 std::string CertificatesJson(const IssuedCertificate& certificate, WallTime now) {
+  return CertificatesJson({{certificate.root_pem, certificate.chain_pem}}, now);
+}
+
+std::string CertificatesJson(const std::vector<CertificateTexts>& texts, WallTime now) {
   Json certificates = Json::array();
-  certificates.push_back({{"ca_cert", Details(certificate.root_pem, now)},
-                          {"cert_chain", Details(certificate.chain_pem, now)}});
+  for (const CertificateTexts& text : texts) {
+    certificates.push_back(
+        {{"ca_cert", Details(text.roots_pem, now)}, {"cert_chain", Details(text.chain_pem, now)}});
+  }
   return Json{{"certificates", std::move(certificates)}}.dump(1) + "\n";
 }
 

@@ -5,8 +5,10 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "proxy/agent/workload_identity.h"
+#include "proxy/config/certificates.h"
 
 namespace meltemi::proxy {
 
@@ -20,7 +22,8 @@ std::string ValidationSecret(const std::string& name, const std::string& roots_p
 // Secrets that never come from the control plane.
 bool IsLocalSecret(std::string_view name);
 
-// Envoy's /certs. No keys.
+// Envoy's /certs, an entry for each pair of roots and chain. No keys.
 std::string CertificatesJson(const IssuedCertificate& certificate, WallTime now);
+std::string CertificatesJson(const std::vector<CertificateTexts>& certificates, WallTime now);
 
 }  // namespace meltemi::proxy

@@ -232,7 +232,19 @@ Status CompileProtocol(const v3::Cluster& from, ClusterConfig& to) {
     return absl::InvalidArgumentError(fmt::format("{} cannot be decoded", kHttpOptionsName));
   }
   CompileCommonHttp(options.common_http_protocol_options(), to);
-  to.is_sni_from_authority |= options.upstream_http_protocol_options().auto_sni();
+  const auto& names = options.upstream_http_protocol_options();
+  to.is_sni_from_authority |= names.auto_sni();
+  if (!names.override_auto_sni_header().empty() &&
+      names.override_auto_sni_header() != ":authority") {
+    return Unsupported(fmt::format("{}.upstream_http_protocol_options.override_auto_sni_header",
+                                   kHttpOptionsName));
+  }
+  if (names.auto_san_validation() && !names.auto_sni()) {
+    return Unsupported(
+        fmt::format("{}.upstream_http_protocol_options.auto_san_validation without auto_sni",
+                    kHttpOptionsName));
+  }
+  to.is_san_from_authority = names.auto_san_validation();
   switch (options.upstream_protocol_options_case()) {
     case HttpOptions::kExplicitHttpConfig:
       if (options.explicit_http_config().has_http3_protocol_options()) return Unsupported("HTTP/3");
@@ -327,6 +339,12 @@ Status AddTransport(std::string name, StringPairs match, const core::TransportSo
       to.fetch_timeout = plan->fetch_timeout;
     }
     transport.is_tls = true;
+    if (to.config.is_san_from_authority) {
+      if (plan->client.verification.is_disabled) {
+        return absl::InvalidArgumentError("auto_san_validation: the transport has no trusted_ca");
+      }
+      plan->client.verification.matches_server_name = true;
+    }
     transport.is_sni_automatic = plan->is_server_name_automatic;
   } else if (!url.empty() && !url.ends_with(".RawBuffer")) {
     return Unsupported(fmt::format("transport_socket {} ({})", from.name(), url));

@@ -372,6 +372,7 @@ StatusOr<TlsPlan> CompileDownstreamTls(std::string_view serialized) {
     return Unsupported("ocsp_staple_policy");
   }
   TlsPlan plan;
+  plan.is_server = true;
   auto common = CompileCommon(from.common_tls_context(), plan);
   if (!common.ok()) return WithContext(common.status(), kCommon);
   if (common->certificates.empty() && plan.certificate_secrets.empty()) {

@@ -29,6 +29,7 @@ struct SecretValue {
 using Secrets = std::map<std::string, SecretValue, std::less<>>;
 
 struct TlsPlan {
+  bool is_server = false;
   tls::ServerSettings server;  // one of the two is used
   tls::ClientSettings client;
   bool is_server_name_automatic = false;

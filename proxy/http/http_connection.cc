@@ -99,16 +99,19 @@ void HttpConnection::LearnTls(const net::Connection& connection) {
   const net::TlsPeer* peer = connection.tls_peer();
   if (peer == nullptr || !facts_.tls_version.empty()) return;
   facts_.is_tls = true;
-  facts_.is_mutual_tls = !peer->certificate_der.empty();
+  facts_.is_mutual_tls = peer->is_verified;
   facts_.peer_uri_san = peer->uri_san;
   facts_.peer_dns_san = peer->dns_san;
   facts_.peer_subject = peer->subject;
   facts_.peer_certificate_der = peer->certificate_der;
   facts_.tls_version = peer->version;
   facts_.tls_cipher = peer->cipher;
-  // Both ends of mutual TLS in a mesh belong to one trust domain, or the peer's alias of it.
+  facts_.local_uri_san = peer->own_uri_san;
+  // A certificate without a SPIFFE id: both ends of mutual TLS in a mesh belong to one trust
+  // domain, or the peer's alias of it.
   constexpr std::string_view kScheme = "spiffe://";
-  if (peer->uri_san.starts_with(kScheme) && !options_.identity_path.empty()) {
+  if (facts_.local_uri_san.empty() && peer->uri_san.starts_with(kScheme) &&
+      !options_.identity_path.empty()) {
     const size_t end = std::min(peer->uri_san.find('/', kScheme.size()), peer->uri_san.size());
     facts_.local_uri_san = std::string(peer->uri_san.substr(0, end)) + options_.identity_path;
   }

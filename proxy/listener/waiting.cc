@@ -334,6 +334,7 @@ void WorkerListeners::Waiting::Take(const FilterChain& chain) {
 void WorkerListeners::Waiting::OnConnected() {
   if (timer_) timer_->Disarm();
   if (const net::TlsPeer* peer = connection_->tls_peer()) {
+    owner_.tls_counters_.CountHandshake(*peer, listener_->stat_name);
     if (server_name_.empty()) server_name_ = std::string(peer->server_name);
     application_protocols_.clear();
     if (!peer->alpn.empty()) application_protocols_.emplace_back(peer->alpn);
@@ -342,6 +343,7 @@ void WorkerListeners::Waiting::OnConnected() {
 }
 
 void WorkerListeners::Waiting::OnClosed(net::CloseReason) {
+  owner_.tls_counters_.CountFailure(connection_->tls_failure_kind(), listener_->stat_name);
   owner_.Refuse(*this, ListenerEvent::kTransportError);
 }
 

@@ -73,6 +73,7 @@ WorkerListeners::WorkerListeners(Worker& worker, ListenerLimits limits,
     : worker_(worker),
       limits_(limits),
       counters_(registry, worker.recorder()),
+      tls_counters_(TlsCounters::Side::kListener, registry, worker.recorder()),
       drain_timer_(worker.loop(), [this] { CutOverdue(); }) {}
 
 WorkerListeners::~WorkerListeners() = default;

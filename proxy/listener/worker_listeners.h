@@ -22,6 +22,7 @@
 #include "lib/runtime/loop.h"
 #include "proxy/listener/listener_config.h"
 #include "proxy/listener/listener_counters.h"
+#include "proxy/upstream/tls_counters.h"
 #include "proxy/worker.h"
 
 namespace meltemi::proxy {
@@ -76,6 +77,7 @@ class WorkerListeners final {
   Worker& worker_;
   const ListenerLimits limits_;
   ListenerCounters counters_;
+  TlsCounters tls_counters_;
   absl::flat_hash_map<const ListenerSockets*, std::unique_ptr<Acceptor>> acceptors_;
   absl::flat_hash_map<std::string, ListenerPtr> by_address_;
   absl::flat_hash_map<Waiting*, std::unique_ptr<Waiting>> waiting_;

@@ -53,6 +53,7 @@ struct ClusterConfig {
   balance::BalancerConfig balancing;
   bool is_hashed_by_hostname = false;
   bool is_sni_from_authority = false;  // upstream_http_protocol_options.auto_sni
+  bool is_san_from_authority = false;  // upstream_http_protocol_options.auto_san_validation
   std::vector<Transport> transports;   // in order of preference, the default last
   std::optional<net::Address> bind;    // source address of connections
 

@@ -31,12 +31,14 @@ class ClusterState::PendingTcp final : public PendingOpen, private net::Connecti
 
  private:
   void OnConnected() override {
+    host_.CountConnected(*connection_);
     HostState::SendPreamble(*connection_, preamble_);
     // The callback destroys this attempt; the request keeps the host from then on.
     callbacks_.OnTcpReady(std::move(connection_), host_.BeginTcp());
   }
   void OnInput() override {}
   void OnClosed(net::CloseReason reason) override {
+    host_.CountFailed(*connection_, reason);
     const std::string detail(reason == net::CloseReason::kTlsFailed ? connection_->tls_failure()
                                                                     : CloseReasonText(reason));
     callbacks_.OnTcpFailure({FailureOf(reason), &host_, detail});
@@ -58,6 +60,16 @@ ClusterState::ClusterState(UpstreamResources resources,
 }
 
 ClusterState::~ClusterState() = default;
+
+namespace {
+
+// "a.test:80" → "a.test", "[::1]:80" → "::1" (RFC 3986 §3.2).
+std::string_view HostOf(std::string_view authority) {
+  if (authority.starts_with('[')) return authority.substr(1, authority.find(']') - 1);
+  return authority.substr(0, authority.rfind(':'));
+}
+
+}  // namespace
 
 void ClusterState::Update(std::shared_ptr<const CompiledCluster> compiled) {
   const std::shared_ptr<const CompiledCluster> before =
@@ -179,7 +191,7 @@ PoolKey ClusterState::KeyFor(const PickContext& context) const {
                                                                          : UpstreamProtocol::kHttp1;
   }
   key.alpn.assign(context.alpn.begin(), context.alpn.end());
-  if (config().is_sni_from_authority) key.server_name = std::string(context.authority);
+  if (config().is_sni_from_authority) key.server_name = std::string(HostOf(context.authority));
   return key;
 }
 

@@ -21,6 +21,7 @@ struct UpstreamResources {
   net::BlockPool& blocks;
   Random& random;
   ConnectSockets& sockets;
+  TlsCounters& tls_counters;
 };
 
 class ClusterState final : private HostOwner, private balance::PickState {
@@ -51,6 +52,7 @@ class ClusterState final : private HostOwner, private balance::PickState {
   runtime::Loop& loop() override { return resources_.loop; }
   net::BlockPool& blocks() override { return resources_.blocks; }
   ConnectSockets& sockets() override { return resources_.sockets; }
+  TlsCounters& tls_counters() override { return resources_.tls_counters; }
   void OnUnused(HostState& host) override;
 
   uint64_t Random() override { return resources_.random.Next(); }

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "proxy/listener/socket_source.h"
+#include "proxy/upstream/tls_counters.h"
 
 namespace meltemi::proxy {
 
@@ -33,6 +34,18 @@ std::string_view CloseReasonText(net::CloseReason reason) {
 
 HostState::HostState(HostOwner& cluster, std::shared_ptr<const HostInfo> info, uint8_t transport)
     : cluster_(cluster), info_(std::move(info)), transport_(transport) {}
+
+void HostState::CountConnected(const net::Connection& connection) {
+  if (const net::TlsPeer* peer = connection.tls_peer()) {
+    cluster_.tls_counters().CountHandshake(*peer, cluster_.config().info.stat_name);
+  }
+}
+
+void HostState::CountFailed(const net::Connection& connection, net::CloseReason reason) {
+  if (reason != net::CloseReason::kTlsFailed) return;
+  cluster_.tls_counters().CountFailure(connection.tls_failure_kind(),
+                                       cluster_.config().info.stat_name);
+}
 
 Pool& HostState::PoolFor(PoolKey key) {
   if (!key.preamble.empty()) return OwnPoolFor(std::move(key));

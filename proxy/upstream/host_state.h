@@ -16,6 +16,7 @@ namespace meltemi::proxy {
 
 class HostState;
 class ConnectSockets;
+class TlsCounters;
 
 // Counts of one cluster on one worker, compared with its circuit breakers.
 struct Counts {
@@ -33,6 +34,7 @@ class HostOwner {
   virtual runtime::Loop& loop() = 0;
   virtual net::BlockPool& blocks() = 0;
   virtual ConnectSockets& sockets() = 0;
+  virtual TlsCounters& tls_counters() = 0;
   // `host` is neither configured nor used any more; the callee frees it at the end of the pass.
   virtual void OnUnused(HostState& host) = 0;
 
@@ -51,6 +53,9 @@ class HostState final : public Host {
   void Report(int status) override { (void)status; }
 
   HostOwner& cluster() { return cluster_; }
+  // A new connection's transport is ready, or never will be.
+  void CountConnected(const net::Connection& connection);
+  void CountFailed(const net::Connection& connection, net::CloseReason reason);
   runtime::Loop& loop() { return cluster_.loop(); }
   uint32_t active() const { return active_; }
   MonotonicTime last_used() const { return last_used_; }

@@ -87,6 +87,7 @@ class Pool::PooledConnection final : private net::ConnectionCallbacks,
   void OnConnected() override {
     if (client_) return;  // the codec's own word that it is ready: said when it was made
     --pool_.connecting_;
+    pool_.host_.CountConnected(*raw_);
     HostState::SendPreamble(*raw_, pool_.key_.preamble);
     const http::Protocol protocol = ChooseProtocol();
     client_ = http::NewClientConnection(protocol, std::move(raw_), *this,
@@ -259,6 +260,7 @@ void Pool::FailWaiting(OpenFailure kind, std::string_view detail) {
 }
 
 void Pool::OnConnectFailed(PooledConnection& connection, net::CloseReason reason) {
+  host_.CountFailed(*connection.raw(), reason);
   const std::string detail(reason == net::CloseReason::kTlsFailed ? connection.raw()->tls_failure()
                                                                   : CloseReasonText(reason));
   Forget(connection);  // first: a try made inside a callback below must not count on it

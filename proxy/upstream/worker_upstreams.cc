@@ -10,10 +10,12 @@
 namespace meltemi::proxy {
 
 WorkerUpstreams::WorkerUpstreams(runtime::Loop& loop, net::BlockPool& blocks, Random& random,
-                                 std::unique_ptr<ConnectSockets> sockets)
+                                 std::unique_ptr<ConnectSockets> sockets,
+                                 telemetry::Registry* registry, telemetry::Recorder* recorder)
     : loop_(loop),
       sockets_(std::move(sockets)),
-      resources_{loop_, blocks, random, *sockets_},
+      tls_counters_(TlsCounters::Side::kCluster, registry, recorder),
+      resources_{loop_, blocks, random, *sockets_, tls_counters_},
       snapshot_(std::make_shared<Snapshot>()) {}
 
 WorkerUpstreams::~WorkerUpstreams() = default;

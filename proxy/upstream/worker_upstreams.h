@@ -9,6 +9,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "proxy/upstream/cluster_state.h"
+#include "proxy/upstream/tls_counters.h"
 #include "proxy/upstream/upstream.h"
 
 namespace meltemi::proxy {
@@ -16,7 +17,8 @@ namespace meltemi::proxy {
 class WorkerUpstreams final : public Upstreams {
  public:
   WorkerUpstreams(runtime::Loop& loop, net::BlockPool& blocks, Random& random,
-                  std::unique_ptr<ConnectSockets> sockets);
+                  std::unique_ptr<ConnectSockets> sockets, telemetry::Registry* registry = nullptr,
+                  telemetry::Recorder* recorder = nullptr);
   ~WorkerUpstreams() override;
 
   // Follows a new snapshot: changed clusters are updated, removed ones drained.
@@ -39,6 +41,7 @@ class WorkerUpstreams final : public Upstreams {
 
   runtime::Loop& loop_;
   std::unique_ptr<ConnectSockets> sockets_;
+  TlsCounters tls_counters_;
   UpstreamResources resources_;
   std::shared_ptr<const Snapshot> snapshot_;
   std::vector<std::unique_ptr<ClusterState>> states_;  // by ClusterId

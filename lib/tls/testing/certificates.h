@@ -16,6 +16,7 @@ namespace meltemi::tls::testing {
 
 struct LeafOptions {
   std::string san = "URI:spiffe://cluster.local/ns/default/sa/app";  // OpenSSL's notation
+  std::string raw_dns = {};  // a DNS name byte for byte; in place of `san`
   std::string common_name = {};
   long starts_in_seconds = -60;
   long ends_in_seconds = 3600;
@@ -41,7 +42,11 @@ class CertificateAuthority final {
          options.ends_in_seconds);
     X509_set_issuer_name(leaf.get(), X509_get_subject_name(certificate_.get()));
     Extend(leaf.get(), NID_ext_key_usage, "serverAuth,clientAuth");
-    if (!options.san.empty()) Extend(leaf.get(), NID_subject_alt_name, options.san);
+    if (!options.raw_dns.empty()) {
+      AddRawName(leaf.get(), options.raw_dns);
+    } else if (!options.san.empty()) {
+      Extend(leaf.get(), NID_subject_alt_name, options.san);
+    }
     MELTEMI_CHECK(X509_sign(leaf.get(), key_.get(), EVP_sha256()) > 0);
     return {.chain_pem = Pem(leaf.get()), .key_pem = Pem(key.get())};
   }
@@ -71,6 +76,16 @@ class CertificateAuthority final {
     MELTEMI_CHECK(extension != nullptr);
     X509_add_ext(certificate, extension, -1);
     X509_EXTENSION_free(extension);
+  }
+  static void AddRawName(X509* certificate, const std::string& name) {
+    GENERAL_NAMES* names = GENERAL_NAMES_new();
+    GENERAL_NAME* added = GENERAL_NAME_new();
+    ASN1_IA5STRING* text = ASN1_IA5STRING_new();
+    ASN1_STRING_set(text, name.data(), static_cast<int>(name.size()));
+    GENERAL_NAME_set0_value(added, GEN_DNS, text);
+    sk_GENERAL_NAME_push(names, added);
+    X509_add1_ext_i2d(certificate, NID_subject_alt_name, names, 0, X509V3_ADD_DEFAULT);
+    GENERAL_NAMES_free(names);
   }
   static std::string Text(const Memory& memory) {
     char* data = nullptr;

@@ -12,6 +12,7 @@ use x509_parser::x509::X509Name;
 
 #[derive(Default, Debug)]
 pub struct Identity {
+    pub der: Box<[u8]>,
     pub uri_sans: Vec<String>,
     pub dns_sans: Vec<String>,
     pub email_sans: Vec<String>,
@@ -41,6 +42,7 @@ pub fn parse(der: &[u8]) -> Option<Identity> {
         client: usage.value.any || usage.value.client_auth,
     });
     let mut identity = Identity {
+        der: der.into(),
         subject: rfc2253(subject),
         common_name: last_common_name(subject),
         not_before: certificate.validity().not_before.timestamp(),

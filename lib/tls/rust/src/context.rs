@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, ProtocolVersion, ServerConfig, SupportedProtocolVersion};
+use rustls::{CipherSuite, ClientConfig, ProtocolVersion, ServerConfig, SupportedProtocolVersion};
 
 use crate::resolver::{Entry, Resolver};
 use crate::sessions::Sessions;
@@ -44,6 +44,13 @@ fn versions(options: &Options) -> Result<Vec<&'static SupportedProtocolVersion>,
 /// What is listed, in the order of the list; a version of which nothing is listed keeps its defaults.
 fn provider(settings: &Settings) -> Arc<CryptoProvider> {
     let mut provider = provider_of::default_provider();
+    // AES-128 before AES-256, as Envoy has it: a third less work and as good as unbreakable.
+    provider.cipher_suites.sort_by_key(|suite| match suite.suite() {
+        CipherSuite::TLS13_AES_128_GCM_SHA256
+        | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 => 0,
+        CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => 1,
+        _ => 2,
+    });
     for version in [ProtocolVersion::TLSv1_2, ProtocolVersion::TLSv1_3] {
         let of_version: Vec<_> = provider_of::ALL_CIPHER_SUITES
             .iter()
@@ -204,6 +211,7 @@ impl Settings {
         config.alpn_protocols = std::mem::take(&mut self.alpn);
         config.ignore_client_order = !options.prefers_client_ciphers;
         config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.enable_secret_extraction = true; // for records.rs
         config.send_tls13_tickets = options.tickets as usize;
         if options.tickets > 0 {
             let ticketer = Ticketer::new(&self.ticket_keys, &binding, options.ticket_seconds);
@@ -235,6 +243,7 @@ impl Settings {
                 ))
             }
         };
+        config.enable_secret_extraction = true; // for records.rs
         config.alpn_protocols = std::mem::take(&mut self.alpn);
         config.resumption = match options.sessions_max {
             0 => Resumption::disabled(),

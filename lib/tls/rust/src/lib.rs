@@ -6,6 +6,7 @@ mod certificate;
 mod context;
 mod failure;
 mod matching;
+mod records;
 mod resolver;
 mod session;
 mod sessions;

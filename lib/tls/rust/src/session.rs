@@ -3,21 +3,37 @@
 //! is buffered here; what a call did not use stays with the caller.
 
 use rustls::client::UnbufferedClientConnection;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{ServerName, UnixTime};
 use rustls::server::{Acceptor, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
-use rustls::{CommonState, Error, HandshakeKind, ProtocolVersion, ServerConfig};
+use rustls::{
+    AlertDescription, CommonState, Error, HandshakeKind, ProtocolVersion, ServerConfig,
+};
 use std::sync::Arc;
 
 use crate::context::{ClientContext, ServerContext};
 use crate::failure::{looks_like_http, Failure, Kind};
+use crate::records::{Kernel, Records};
 use crate::resolver::{take_choice, Choice};
 use crate::verifier::{name_text, take_verdict, PeerVerifier, Role, Verdict};
 use crate::{Slice, Space};
 
+//  Client, Server (the engine's handshake) ──done──▶ Open (records only) ──failed──▶ Ended
 enum Side {
     Client(Box<UnbufferedClientConnection>),
     Server(Box<UnbufferedServerConnection>),
+    Open(Box<Records>),
+    Ended,
+}
+
+/// What the handshake settled.
+#[derive(Default)]
+struct Facts {
+    alpn: Box<[u8]>,
+    version: &'static str,
+    cipher: &'static str,
+    group: &'static str,
+    is_resumed: bool,
 }
 
 struct ServerChoice {
@@ -36,6 +52,8 @@ pub struct Session {
     failure: Failure,
     choice: Choice, // server side; the client's server_name is in it too
     peer: Verdict,
+    facts: Facts,
+    role: Role,      // the peer's
     has_input: bool, // the peer has said something
 }
 
@@ -65,6 +83,86 @@ struct Buffers<'a> {
     plain: &'a mut [u8],
     to_encrypt: &'a [u8],
     cipher: &'a mut [u8],
+}
+
+/// The body of the ALPN extension (RFC 7301 §3.1) in a ClientHello that came in one record, as nearly
+/// all do; empty when there is none. None: not such a hello, or not all of it.
+fn alpn_offer(input: &[u8]) -> Option<&[u8]> {
+    const ALPN: usize = 16;
+    fn take(from: &mut &[u8], size: usize) -> Option<usize> {
+        let (number, rest) = from.split_at_checked(size)?;
+        *from = rest;
+        Some(number.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte)))
+    }
+    fn block<'a>(from: &mut &'a [u8], size_bytes: usize) -> Option<&'a [u8]> {
+        let size = take(from, size_bytes)?;
+        let (block, rest) = from.split_at_checked(size)?;
+        *from = rest;
+        Some(block)
+    }
+    let mut rest = input;
+    if take(&mut rest, 1)? != 22 || take(&mut rest, 2)? >> 8 != 3 {
+        return None;
+    }
+    let mut message = block(&mut rest, 2)?;
+    if take(&mut message, 1)? != 1 {
+        return None;
+    }
+    let mut hello = block(&mut message, 3)?;
+    hello = hello.get(34..)?; // version, random
+    block(&mut hello, 1)?; // session id
+    block(&mut hello, 2)?; // cipher suites
+    block(&mut hello, 1)?; // compression methods
+    if hello.is_empty() {
+        return Some(&[]);
+    }
+    let mut extensions = block(&mut hello, 2)?;
+    while !extensions.is_empty() {
+        let kind = take(&mut extensions, 2)?;
+        let mut body = block(&mut extensions, 2)?;
+        if kind == ALPN {
+            return block(&mut body, 2);
+        }
+    }
+    Some(&[])
+}
+
+/// The same of any hello, joined of its records. None while it is incomplete; what is no hello has
+/// no offer, and the connection itself says what is wrong.
+fn slow_alpn_offer(input: &[u8]) -> Option<Vec<u8>> {
+    let mut acceptor = Acceptor::default();
+    let mut rest = input;
+    while matches!(acceptor.read_tls(&mut rest), Ok(size) if size > 0) {
+        match acceptor.accept() {
+            Ok(None) => {}
+            Err(_) => return Some(Vec::new()),
+            Ok(Some(accepted)) => {
+                let mut offer = Vec::new();
+                for name in accepted.client_hello().alpn().into_iter().flatten() {
+                    offer.push(name.len() as u8);
+                    offer.extend_from_slice(name);
+                }
+                return Some(offer);
+            }
+        }
+    }
+    None
+}
+
+fn has_common_protocol(mut offer: &[u8], ours: &[Vec<u8>]) -> bool {
+    if offer.is_empty() {
+        return true;
+    }
+    while let Some((size, rest)) = offer.split_first() {
+        let Some((name, rest)) = rest.split_at_checked(usize::from(*size)) else {
+            return true;
+        };
+        if ours.iter().any(|own| own == name) {
+            return true;
+        }
+        offer = rest;
+    }
+    false
 }
 
 fn encode_failure(error: EncodeError) -> Error {
@@ -163,6 +261,7 @@ impl Session {
         verifier: Option<Arc<PeerVerifier>>,
         server_name: String,
     ) -> *mut Session {
+        let role = if matches!(side, Side::Client(_)) { Role::Server } else { Role::Client };
         Box::into_raw(Box::new(Session {
             side,
             hello,
@@ -170,14 +269,17 @@ impl Session {
             failure: Failure::default(),
             choice: Choice { server_name, ..Choice::default() },
             peer: Verdict::default(),
+            facts: Facts::default(),
+            role,
             has_input: false,
         }))
     }
 
-    fn common(&self) -> &CommonState {
+    fn common(&self) -> Option<&CommonState> {
         match &self.side {
-            Side::Client(connection) => connection,
-            Side::Server(connection) => connection,
+            Side::Client(connection) => Some(connection),
+            Side::Server(connection) => Some(connection),
+            Side::Open(_) | Side::Ended => None,
         }
     }
 
@@ -189,27 +291,13 @@ impl Session {
         let (Some(choice), Side::Server(connection)) = (&self.hello, &mut self.side) else {
             return true;
         };
-        let mut acceptor = Acceptor::default();
-        let mut rest = input;
-        let has_common = loop {
-            if !matches!(acceptor.read_tls(&mut rest), Ok(size) if size > 0) {
-                if input.len() < HELLO_BYTES_MAX {
-                    return false;
-                }
-                break true;
-            }
-            match acceptor.accept() {
-                Ok(None) => {}
-                Err(_) => break true, // the connection itself says what is wrong
-                Ok(Some(accepted)) => {
-                    let offers = accepted.client_hello().alpn().map(|names| {
-                        names.map(|name| name.to_vec()).collect::<Vec<_>>()
-                    });
-                    break offers.map_or(true, |names| {
-                        names.is_empty() || names.iter().any(|name| choice.strict.alpn_protocols.contains(name))
-                    });
-                }
-            }
+        let has_common = match alpn_offer(input) {
+            Some(offer) => has_common_protocol(offer, &choice.strict.alpn_protocols),
+            None => match slow_alpn_offer(input) {
+                Some(offer) => has_common_protocol(&offer, &choice.strict.alpn_protocols),
+                None if input.len() < HELLO_BYTES_MAX => return false,
+                None => true,
+            },
         };
         if !has_common {
             if let Ok(other) = UnbufferedServerConnection::new(choice.lenient.clone()) {
@@ -221,43 +309,58 @@ impl Session {
     }
 
     fn run(&mut self, exchange: &mut Exchange, buffers: &mut Buffers) {
+        let result = match &mut self.side {
+            Side::Open(records) => run_open(records, exchange, buffers),
+            Side::Ended => Err(self.failure.clone()),
+            _ => self.run_handshake(exchange, buffers),
+        };
+        if let Err(failure) = result {
+            exchange.status = FAILED;
+            self.failure = failure;
+            self.side = Side::Ended;
+        }
+    }
+
+    fn run_handshake(
+        &mut self,
+        exchange: &mut Exchange,
+        buffers: &mut Buffers,
+    ) -> Result<(), Failure> {
         exchange.status = HANDSHAKING;
         if !self.choose_config(buffers.input) {
-            return;
+            return Ok(());
         }
         let is_http = !self.has_input && looks_like_http(buffers.input);
         self.has_input |= !buffers.input.is_empty();
-        let is_new = self.common().is_handshaking();
+        let was_handshaking = self.common().is_some_and(|common| common.is_handshaking());
         let result = match &mut self.side {
             Side::Client(connection) => run!(connection, exchange, buffers),
             Side::Server(connection) => run!(connection, exchange, buffers),
+            Side::Open(_) | Side::Ended => Ok(()),
         };
         if let Some(choice) = take_choice() {
             self.choice = choice;
         }
-        let verdict = take_verdict();
-        let failure = match result {
-            Err(error) => Some(match verdict {
-                Some(Err(failure)) => failure,
-                _ => self.explain(&error, is_http),
-            }),
-            Ok(()) => {
-                if let Some(Ok(peer)) = verdict {
-                    self.peer = peer;
-                }
-                let is_done = is_new && exchange.status != HANDSHAKING;
-                if is_done { self.judge_resumed().err() } else { None }
-            }
-        };
-        if let Some(failure) = failure {
-            exchange.status = FAILED;
-            self.failure = failure;
+        match (result, take_verdict()) {
+            (Err(_), Some(Err(failure))) => return Err(failure),
+            (Err(error), _) => return Err(self.explain(&error, is_http)),
+            (Ok(()), Some(Ok(peer))) => self.peer = peer,
+            (Ok(()), _) => {}
         }
+        if was_handshaking && exchange.status != HANDSHAKING {
+            self.learn_facts();
+            self.judge_resumed(exchange, buffers)?;
+        }
+        // Input that is left may be opened in part already: the engine goes on then.
+        if exchange.status == OPEN && exchange.consumed == buffers.input.len() {
+            self.open()?;
+        }
+        Ok(())
     }
 
     fn explain(&self, error: &Error, is_http: bool) -> Failure {
-        let is_server = matches!(self.side, Side::Server(_));
-        if is_server && self.hello.is_none() && matches!(error, Error::General(_)) {
+        let has_read_hello = self.hello.is_none() && self.has_input;
+        if self.role == Role::Client && has_read_hello && matches!(error, Error::General(_)) {
             let name = self.choice.server_name.escape_debug();
             let text = format!("no certificate for the server name \"{name}\"");
             return Failure::new(Kind::NoCertificateForName, text);
@@ -265,31 +368,115 @@ impl Session {
         Failure::of_engine(error, is_http)
     }
 
+    fn learn_facts(&mut self) {
+        let Some(common) = self.common() else {
+            return;
+        };
+        self.facts = Facts {
+            alpn: common.alpn_protocol().unwrap_or(&[]).into(),
+            version: match common.protocol_version() {
+                Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+                Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+                _ => "",
+            },
+            cipher: cipher_name(common.negotiated_cipher_suite().map(|suite| suite.suite())),
+            group: group_name(common.negotiated_key_exchange_group().map(|group| group.name())),
+            is_resumed: common.handshake_kind() == Some(HandshakeKind::Resumed),
+        };
+    }
+
     /// A resumed session brings its peer's certificate along, and no signature: what is asked of the
     /// certificate today is asked of it again.
-    fn judge_resumed(&mut self) -> Result<(), Failure> {
-        if self.common().handshake_kind() != Some(HandshakeKind::Resumed) {
-            return Ok(());
-        }
-        let Some(verifier) = &self.verifier else {
+    fn judge_resumed(
+        &mut self,
+        exchange: &mut Exchange,
+        buffers: &mut Buffers,
+    ) -> Result<(), Failure> {
+        let (true, Some(verifier)) = (self.facts.is_resumed, &self.verifier) else {
             return Ok(());
         };
-        let role = match &self.side {
-            Side::Client(_) => Role::Server,
-            Side::Server(_) => Role::Client,
-        };
-        let Some((leaf, intermediates)) =
-            self.common().peer_certificates().and_then(|chain| chain.split_first())
-        else {
-            if role == Role::Client && verifier.is_client_required {
-                return Err(Failure::new(Kind::NoCertificate, "no client certificate"));
+        let chain = self.common().and_then(|common| common.peer_certificates());
+        let verdict = match chain.and_then(|chain| chain.split_first()) {
+            Some((leaf, rest)) => {
+                let name = &self.choice.server_name;
+                verifier.judge(leaf, rest, UnixTime::now(), self.role, name).map(Some)
             }
-            return Ok(());
+            None if self.role == Role::Client && !verifier.is_client_required => Ok(None),
+            None => Err(Failure::new(Kind::NoCertificate, "no client certificate")),
         };
-        let now = UnixTime::now();
-        self.peer = verifier.judge(leaf, intermediates, now, role, &self.choice.server_name)?;
+        match verdict {
+            Ok(peer) => {
+                self.peer = peer.unwrap_or_default();
+                Ok(())
+            }
+            Err(failure) => {
+                if exchange.status == OPEN && exchange.consumed == buffers.input.len() {
+                    self.open()?;
+                    if let Side::Open(records) = &mut self.side {
+                        let space = &mut buffers.cipher[exchange.cipher_size..];
+                        let size = records.write_alert(AlertDescription::BadCertificate, space);
+                        exchange.cipher_size += size.unwrap_or(0);
+                    }
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// From here on only records go to and fro, and the engine's state goes.
+    fn open(&mut self) -> Result<(), Failure> {
+        let opened = match std::mem::replace(&mut self.side, Side::Ended) {
+            Side::Client(connection) => connection
+                .dangerous_into_kernel_connection()
+                .map(|(secrets, kernel)| (secrets, Kernel::Client(kernel))),
+            Side::Server(connection) => connection
+                .dangerous_into_kernel_connection()
+                .map(|(secrets, kernel)| (secrets, Kernel::Server(kernel))),
+            other => {
+                self.side = other;
+                return Ok(());
+            }
+        };
+        let is_13 = self.facts.version == "TLSv1.3";
+        let records = opened.and_then(|(secrets, kernel)| Records::new(secrets, kernel, is_13));
+        self.side = Side::Open(Box::new(
+            records.map_err(|error| Failure::new(Kind::Other, error.to_string()))?,
+        ));
+        self.verifier = None;
         Ok(())
     }
+}
+
+fn run_open(
+    records: &mut Records,
+    exchange: &mut Exchange,
+    buffers: &mut Buffers,
+) -> Result<(), Failure> {
+    let (read, result) = records.read(buffers.input, buffers.plain);
+    exchange.consumed = read.consumed;
+    exchange.plain_size = read.plain;
+    exchange.status = if read.is_closed { PEER_CLOSED } else { OPEN };
+    if let Err((failure, alert)) = result {
+        exchange.cipher_size = records.write_alert(alert, buffers.cipher).unwrap_or(0);
+        return Err(failure);
+    }
+    let of_engine = |error: Error| Failure::of_engine(&error, false);
+    let mut used = records.write_owed(buffers.cipher).map_err(of_engine)?;
+    if !buffers.to_encrypt.is_empty() {
+        let size = records
+            .write(buffers.to_encrypt, &mut buffers.cipher[used..])
+            .map_err(of_engine)?;
+        if size > 0 {
+            exchange.encrypted = buffers.to_encrypt.len();
+        }
+        used += size;
+    }
+    if exchange.is_closing {
+        exchange.is_closing = false;
+        used += records.write_close(&mut buffers.cipher[used..]).map_err(of_engine)?;
+    }
+    exchange.cipher_size = used;
+    Ok(())
 }
 
 /// The names access logs know: OpenSSL's.
@@ -428,25 +615,15 @@ pub struct Peer {
 /// Valid while the session lives. After the handshake.
 #[no_mangle]
 pub extern "C" fn meltemi_tls_session_peer(session: &Session, peer: &mut Peer) {
-    let common = session.common();
     let first = |names: &[String]| Slice::of(names.first().map_or(&[], |name| name.as_bytes()));
-    let leaf = common.peer_certificates().and_then(|chain: &[CertificateDer]| chain.first());
-    let (identity, own) = (&session.peer.identity, &session.choice.own);
+    let (identity, own, facts) = (&session.peer.identity, &session.choice.own, &session.facts);
     *peer = Peer {
-        alpn: Slice::of(common.alpn_protocol().unwrap_or(&[])),
+        alpn: Slice::of(&facts.alpn),
         server_name: Slice::of(session.choice.server_name.as_bytes()),
-        version: Slice::of(match common.protocol_version() {
-            Some(ProtocolVersion::TLSv1_2) => b"TLSv1.2".as_slice(),
-            Some(ProtocolVersion::TLSv1_3) => b"TLSv1.3".as_slice(),
-            _ => &[],
-        }),
-        cipher: Slice::of(
-            cipher_name(common.negotiated_cipher_suite().map(|suite| suite.suite())).as_bytes(),
-        ),
-        group: Slice::of(
-            group_name(common.negotiated_key_exchange_group().map(|group| group.name())).as_bytes(),
-        ),
-        certificate_der: Slice::of(leaf.map_or(&[], |leaf| leaf.as_ref())),
+        version: Slice::of(facts.version.as_bytes()),
+        cipher: Slice::of(facts.cipher.as_bytes()),
+        group: Slice::of(facts.group.as_bytes()),
+        certificate_der: Slice::of(&identity.der),
         uri_san: first(&identity.uri_sans),
         dns_san: first(&identity.dns_sans),
         email_san: first(&identity.email_sans),
@@ -455,7 +632,7 @@ pub extern "C" fn meltemi_tls_session_peer(session: &Session, peer: &mut Peer) {
         own_uri_san: first(&own.uri_sans),
         own_dns_san: first(&own.dns_sans),
         own_subject: Slice::of(own.subject.as_bytes()),
-        is_resumed: common.handshake_kind() == Some(HandshakeKind::Resumed),
+        is_resumed: facts.is_resumed,
         is_verified: session.peer.is_verified,
     };
 }
