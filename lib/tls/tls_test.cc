@@ -98,8 +98,9 @@ class TlsTest : public ::testing::Test {
     ASSERT_TRUE(client_context.ok()) << client_context.status();
     Start(*server_context, *client_context);
   }
-  void RunUntil(const std::function<bool()>& done) {
-    for (int passes = 0; passes < 100'000 && !done(); ++passes) loop_->RunOnce(milliseconds(200));
+  // `wait`: no event of ours comes while the peer alone has something to do.
+  void RunUntil(const std::function<bool()>& done, Duration wait = milliseconds(200)) {
+    for (int passes = 0; passes < 100'000 && !done(); ++passes) loop_->RunOnce(wait);
     EXPECT_TRUE(done());
   }
   void RunToConnected() {
@@ -483,7 +484,8 @@ class OpenSslTest : public TlsTest {
     Put(&server_, std::move(ours),
         is_openssl_server ? (*ClientContext::Build(Client()))->NewSession()
                           : (*ServerContext::Build(Server()))->NewSession());
-    RunUntil([&] { return SSL_do_handshake(peer_.get()) == 1 && server_.is_connected; });
+    RunUntil([&] { return SSL_do_handshake(peer_.get()) == 1 && server_.is_connected; },
+             milliseconds(1));
     Exchange("first");
   }
   // Both ways; a read makes OpenSSL take in what is no data.
@@ -495,10 +497,17 @@ class OpenSslTest : public TlsTest {
     EXPECT_EQ(text, server_.got);
     server_.connection->output().Append(text);
     server_.connection->Flush();
-    std::string heard(text.size(), ' ');
-    RunUntil(
-        [&] { return SSL_read(peer_.get(), heard.data(), static_cast<int>(heard.size())) > 0; });
+    std::string heard;
+    RunUntil([&] { return Hear(&heard) >= text.size(); }, milliseconds(1));
     EXPECT_EQ(text, heard);
+  }
+
+  // Adds what has come; how much there is now.
+  size_t Hear(std::string* heard) {
+    char bytes[4096];
+    const int got = SSL_read(peer_.get(), bytes, sizeof bytes);
+    if (got > 0) heard->append(bytes, static_cast<size_t>(got));
+    return heard->size();
   }
 
   std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context_{nullptr, SSL_CTX_free};
@@ -567,12 +576,7 @@ TEST_F(OpenSslTest, MessagesOfEverySizeOnBothVersions) {
         server_.connection->output().Append(text);
         server_.connection->Flush();
         std::string heard;
-        char bytes[4096];
-        RunUntil([&] {
-          const int got = SSL_read(peer_.get(), bytes, sizeof bytes);
-          if (got > 0) heard.append(bytes, static_cast<size_t>(got));
-          return heard.size() >= size;
-        });
+        RunUntil([&] { return Hear(&heard) >= size; }, milliseconds(1));
         EXPECT_EQ(text, heard);
       }
     }
