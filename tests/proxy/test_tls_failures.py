@@ -88,7 +88,7 @@ def test_a_listener_tells_why(tmp_path, keys):
         wait_until(counted, what="the failures to be counted")
         assert visit(port, client_context(pair=keys.client)).served
         stats = proxy.stats()
-        assert stats["listener.edge.ssl.handshake"] == 1 and stats["listener.edge.ssl.ciphers.TLS_AES_256_GCM_SHA384"] == 1
+        assert stats["listener.edge.ssl.handshake"] == 1 and stats["listener.edge.ssl.ciphers.TLS_AES_128_GCM_SHA256"] == 1
         assert stats["listener.edge.ssl.curves.X25519"] == 1 and "listener.edge.ssl.no_certificate" not in stats
         scraped = proxy.admin("/stats/prometheus")[1]
         assert 'envoy_listener_ssl_fail_verify_san{envoy_listener_address="edge"} 1' in scraped

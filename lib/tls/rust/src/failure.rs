@@ -117,7 +117,9 @@ impl Failure {
             | Why::Tls12NotOfferedOrEnabled
             | Why::SupportedVersionsExtensionRequired
             | Why::ServerDoesNotSupportTls12Or13
-            | Why::ServerTlsVersionIsDisabledByOurConfig => {
+            | Why::ServerTlsVersionIsDisabledByOurConfig
+            // Looked for before the version; clients of TLS 1.1 have none.
+            | Why::SignatureAlgorithmsExtensionRequired => {
                 Failure::new(Kind::NoSharedVersion, "no TLS version in common")
             }
             Why::NoCipherSuitesInCommon => {
@@ -127,8 +129,7 @@ impl Failure {
                 Failure::new(Kind::NoSharedCipher, "no key exchange group in common")
             }
             Why::NoSignatureSchemesInCommon
-            | Why::NoCertificateRequestSignatureSchemesInCommon
-            | Why::SignatureAlgorithmsExtensionRequired => {
+            | Why::NoCertificateRequestSignatureSchemesInCommon => {
                 Failure::new(Kind::NoSharedCipher, "no signature algorithm in common")
             }
             other => Failure::new(Kind::Other, format!("peer is incompatible: {other:?}")),

@@ -85,9 +85,11 @@ impl Resolver {
     fn find(&self, name: &str, schemes: &[SignatureScheme]) -> Option<&Entry> {
         let all = self.entries.iter();
         if !name.is_empty() {
-            let exact = best(all.clone().filter(|entry| entry.has_exactly(name)), schemes);
-            let named =
-                exact.or_else(|| best(all.clone().filter(|e| e.has_wildcard_of(name)), schemes));
+            let exact = all.clone().filter(|entry| entry.has_exactly(name));
+            let wild = all.clone().filter(|entry| entry.has_wildcard_of(name));
+            let named = best(exact.clone(), schemes).or_else(|| best(wild.clone(), schemes));
+            // One that the client cannot use makes the engine say what is missing.
+            let named = named.or_else(|| exact.chain(wild).next().filter(|_| self.requires_name));
             if named.is_some() {
                 return named;
             }
