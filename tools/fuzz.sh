@@ -14,7 +14,7 @@ run() {
   local name=$1 seconds=$2 seeds=()
   mkdir -p "build/fuzz/$name/corpus"
   [ -d "tests/fuzz/$name" ] && seeds=("tests/fuzz/$name")
-  if ! nice "build/asan/fuzz/$name" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 \
+  if ! nice "build/asan/fuzz/$name" -max_total_time="$seconds" -timeout=180 -rss_limit_mb=2048 -print_final_stats=1 \
       -artifact_prefix="build/fuzz/$name/" "build/fuzz/$name/corpus" "${seeds[@]}" >"build/fuzz/$name/log" 2>&1; then
     echo "fuzz: $name found something; build/fuzz/$name/log ends with:"
     tail -40 "build/fuzz/$name/log"
