@@ -22,7 +22,7 @@ class ClientSide final : public StreamOver<ClientStream> {
  private:
   HeaderMap& fields() override { return response_.headers; }
   int64_t& content_length() override { return response_.content_length; }
-  void TakePseudo(std::string_view name, std::string_view value) override;
+  void TakePseudo(Pseudo name, std::string_view value) override;
   bool CompleteHead() override;
   void Recycle() override;
 
@@ -30,8 +30,8 @@ class ClientSide final : public StreamOver<ClientStream> {
   bool is_upgrade_ = false;
 };
 
-void ClientSide::TakePseudo(std::string_view name, std::string_view value) {
-  if (name != "status") return;
+void ClientSide::TakePseudo(Pseudo name, std::string_view value) {
+  if (name != Pseudo::kStatus) return;
   std::from_chars(value.data(), value.data() + value.size(), response_.status);
 }
 
@@ -48,10 +48,10 @@ bool ClientSide::CompleteHead() {
     }
     response_.headers.Clear();
     response_.content_length = kLengthUnknown;
-    return !received_end_;
+    return !is_remote_done;
   }
   if (is_upgrade_ && response_.status / 100 == 2) response_.status = 101;
-  if (received_end_ && response_.content_length < 0) response_.content_length = 0;
+  if (is_remote_done && response_.content_length < 0) response_.content_length = 0;
   has_head_ = true;
   return true;
 }
@@ -65,36 +65,34 @@ void ClientSide::Recycle() {
 }
 
 void ClientSide::SendRequest(const RequestHead& head, bool end_stream) {
-  if (is_over_ || id_ > 0 || session_.is_gone()) return;
-  is_upgrade_ = !head.upgrade.empty();
-  const bool is_connect = head.method == "CONNECT" && !is_upgrade_;
-  is_tunnel_ = is_upgrade_ || is_connect;
-  if (is_tunnel_) end_stream = false;
-  char length_text[20];
-  FieldList fields;
-  fields.Add(":method", is_upgrade_ ? "CONNECT" : head.method);
-  if (!is_connect) {
-    fields.Add(":scheme", head.scheme.empty() ? "http" : head.scheme);
-    fields.Add(":path", head.path);
-  }
-  fields.Add(":authority", head.authority);
-  if (is_upgrade_) fields.Add(":protocol", head.upgrade);
-  fields.AddAll(head.headers);
-  if (head.content_length >= 0 && !end_stream && !is_tunnel_) {
-    fields.AddNumber("content-length", head.content_length, length_text);
-  }
-  nghttp2_data_provider provider{};
-  provider.source.ptr = static_cast<StreamCore*>(this);
-  provider.read_callback = &Session::ReadCallback;
-  id_ = nghttp2_submit_request(session_.handle(), nullptr, fields.data(), fields.size(),
-                               end_stream ? nullptr : &provider, static_cast<StreamCore*>(this));
-  is_open_for_sending_ = !end_stream;
-  send_ended_ = end_stream;
+  if (is_over_ || id > 0 || session_.is_gone()) return;
   session_.Schedule();
-  if (id_ > 0) return session_.NoteOpened();
+  Engine& engine = session_.engine();
   // Out of stream ids, or a GOAWAY came in between: nothing was sent, another connection may serve
   // it.
-  session_.FailLater(*this, NGHTTP2_REFUSED_STREAM);
+  if (!engine.Open(*this)) return session_.FailLater(*this, ErrorCode::kRefusedStream);
+  session_.NoteOpened();
+  is_upgrade_ = !head.upgrade.empty();
+  is_connect = is_upgrade_ || head.method == "CONNECT";
+  is_head_request = head.method == "HEAD";
+  is_tunnel = is_connect;
+  if (is_tunnel) end_stream = false;
+  engine.BeginHead();
+  const auto add = [&](std::string_view name, std::string_view value) {
+    engine.AddField(HeaderId::kOther, name, value);
+  };
+  add(":method", is_upgrade_ ? "CONNECT" : head.method);
+  if (!is_connect || is_upgrade_) {
+    add(":scheme", head.scheme.empty() ? "http" : head.scheme);
+    add(":path", head.path);
+  }
+  add(":authority", head.authority);
+  if (is_upgrade_) add(":protocol", head.upgrade);
+  engine.AddFields(head.headers);
+  if (head.content_length >= 0 && !end_stream && !is_tunnel) {
+    engine.AddNumber(HeaderId::kContentLength, "content-length", head.content_length);
+  }
+  engine.EndHead(*this, end_stream, false);
 }
 
 class ClientSession final : public http::ClientConnection, public Session {
@@ -107,7 +105,7 @@ class ClientSession final : public http::ClientConnection, public Session {
   Protocol protocol() const override { return Protocol::kHttp2; }
   bool can_open() const override {
     return !is_gone() && !is_draining_ && !peer_goes_away() && !is_ending() &&
-           stream_count() < streams_max() && nghttp2_session_check_request_allowed(handle()) != 0;
+           stream_count() < streams_max() && engine().can_open();
   }
   size_t active_streams() const override { return stream_count(); }
   ClientStream& OpenStream(StreamCallbacks& callbacks) override {
@@ -132,9 +130,7 @@ class ClientSession final : public http::ClientConnection, public Session {
  private:
   size_t streams_max() const {
     // RFC 9113 §5.1.2: no limit until the peer names one; 100 until it spoke.
-    const uint32_t theirs = has_settings() ? nghttp2_session_get_remote_settings(
-                                                 handle(), NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS)
-                                           : 100;
+    const uint32_t theirs = has_settings() ? engine().peer_streams_max() : 100;
     return std::min(theirs, limits().streams_max);
   }
   void OnConnected() override { callbacks_.OnConnected(); }

@@ -9,22 +9,9 @@
 #include <cstdint>
 
 #include "lib/http/connection.h"
+#include "lib/http/h2/frame.h"
 
 namespace meltemi::http::h2 {
-
-// RFC 9113 §6.
-enum class FrameType : uint8_t {
-  kData = 0,
-  kHeaders = 1,
-  kPriority = 2,
-  kRstStream = 3,
-  kSettings = 4,
-  kPushPromise = 5,
-  kPing = 6,
-  kGoAway = 7,
-  kWindowUpdate = 8,
-  kContinuation = 9,
-};
 
 class FrameGuard final {
  public:

@@ -46,10 +46,9 @@ class ServerSide final : public StreamOver<ServerStream> {
  private:
   HeaderMap& fields() override { return request_.headers; }
   int64_t& content_length() override { return request_.content_length; }
-  void TakePseudo(std::string_view name, std::string_view value) override;
+  void TakePseudo(Pseudo name, std::string_view value) override;
   bool CompleteHead() override;
   void Recycle() override;
-  void StartBody(FieldList& fields, bool end_stream);
 
   RequestHead request_;
   std::string_view host_;
@@ -58,21 +57,27 @@ class ServerSide final : public StreamOver<ServerStream> {
   bool is_answered_ = false;
 };
 
-void ServerSide::TakePseudo(std::string_view name, std::string_view value) {
-  if (name == "method") {
-    request_.method = value;
-  } else if (name == "path") {
-    request_.path = value;
-  } else if (name == "scheme") {
-    request_.scheme = value;
-  } else if (name == "authority") {
-    request_.authority = value;
-  } else if (name == "protocol") {
-    request_.upgrade = value;
-  } else if (name == "host") {
-    is_repeated_host_ = has_host_;
-    has_host_ = true;
-    host_ = value;
+void ServerSide::TakePseudo(Pseudo name, std::string_view value) {
+  switch (name) {
+    case Pseudo::kMethod:
+      request_.method = value;
+      break;
+    case Pseudo::kPath:
+      request_.path = value;
+      break;
+    case Pseudo::kScheme:
+      request_.scheme = value;
+      break;
+    case Pseudo::kAuthority:
+      request_.authority = value;
+      break;
+    case Pseudo::kProtocol:
+      request_.upgrade = value;
+      break;
+    default:
+      is_repeated_host_ = has_host_;
+      has_host_ = true;
+      host_ = value;
   }
 }
 
@@ -86,8 +91,8 @@ bool ServerSide::CompleteHead() {
     if (!h1::IsToken(request_.upgrade)) return false;
     request_.method = "GET";  // an Upgrade, as HTTP/1 would say it
   }
-  is_tunnel_ = !request_.upgrade.empty() || request_.method == "CONNECT";
-  if (received_end_ && request_.content_length < 0) request_.content_length = 0;
+  is_tunnel = !request_.upgrade.empty() || request_.method == "CONNECT";
+  if (is_remote_done && request_.content_length < 0) request_.content_length = 0;
   if (const std::string_view* expect = request_.headers.Find(HeaderId::kExpect)) {
     request_.expects_continue = *expect == "100-continue";
   }
@@ -114,12 +119,11 @@ void ServerSide::SendContinue() {
 
 void ServerSide::SendInformational(const ResponseHead& head) {
   if (is_answered_ || is_over_ || is_closed_ || session_.is_gone()) return;
-  char text[20];
-  FieldList fields;
-  fields.AddNumber(":status", head.status, text);
-  fields.AddAll(head.headers);
-  nghttp2_submit_headers(session_.handle(), NGHTTP2_FLAG_NONE, id_, nullptr, fields.data(),
-                         fields.size(), nullptr);
+  Engine& engine = session_.engine();
+  engine.BeginHead();
+  engine.AddNumber(HeaderId::kOther, ":status", head.status);
+  engine.AddFields(head.headers);
+  engine.EndHead(*this, false, true);
   session_.Schedule();
 }
 
@@ -129,28 +133,17 @@ void ServerSide::SendResponse(const ResponseHead& head, bool end_stream) {
   const bool is_bodiless = request_.method == "HEAD" || head.status == 304;
   // The answer to an Upgrade is 101 in HTTP/1 and 200 here (RFC 8441 §5).
   const int status = head.status == 101 ? 200 : head.status;
-  if (is_tunnel_ && status / 100 != 2) is_tunnel_ = false;
+  if (is_tunnel && status / 100 != 2) is_tunnel = false;
   if (is_bodiless || status == 204) end_stream = true;
-  char status_text[20];
-  char length_text[20];
-  FieldList fields;
-  fields.AddNumber(":status", status, status_text);
-  fields.AddAll(head.headers);
+  Engine& engine = session_.engine();
+  engine.BeginHead();
+  engine.AddNumber(HeaderId::kOther, ":status", status);
+  engine.AddFields(head.headers);
   const bool is_length_true = is_bodiless || !end_stream || head.content_length == 0;
-  if (head.content_length >= 0 && is_length_true && status != 204 && !is_tunnel_) {
-    fields.AddNumber("content-length", head.content_length, length_text);
+  if (head.content_length >= 0 && is_length_true && status != 204 && !is_tunnel) {
+    engine.AddNumber(HeaderId::kContentLength, "content-length", head.content_length);
   }
-  StartBody(fields, end_stream);
-}
-
-void ServerSide::StartBody(FieldList& fields, bool end_stream) {
-  nghttp2_data_provider provider{};
-  provider.source.ptr = static_cast<StreamCore*>(this);
-  provider.read_callback = &Session::ReadCallback;
-  nghttp2_submit_response(session_.handle(), id_, fields.data(), fields.size(),
-                          end_stream ? nullptr : &provider);
-  is_open_for_sending_ = !end_stream;
-  send_ended_ = end_stream;
+  engine.EndHead(*this, end_stream, false);
   session_.Schedule();
 }
 
@@ -169,7 +162,7 @@ class ServerSession final : public http::ServerConnection, public Session {
   // shows that it has read the notice.
   void Drain() override {
     if (std::exchange(is_draining_, true) || is_gone()) return;
-    nghttp2_submit_shutdown_notice(handle());
+    engine().SendNotice();
     SubmitPing('d');
     notice_ = std::make_unique<runtime::Timer>(net().loop(), [this] { OnPingAnswered(); });
     notice_->Arm(limits().http2.drain_time);
@@ -191,9 +184,7 @@ class ServerSession final : public http::ServerConnection, public Session {
   void OnPingAnswered() override {
     if (notice_ == nullptr || is_gone()) return;
     notice_.reset();
-    nghttp2_submit_goaway(handle(), NGHTTP2_FLAG_NONE,
-                          nghttp2_session_get_last_proc_stream_id(handle()), NGHTTP2_NO_ERROR,
-                          nullptr, 0);
+    engine().SendGoAway(ErrorCode::kNoError);
     EndWhenIdle();
   }
   void ReportClosed(net::CloseReason) override {

@@ -13,57 +13,35 @@ namespace meltemi::http::h2 {
 constexpr std::string_view kViolation = "http2.violation.of.messaging.rule";
 constexpr std::string_view kFlood = "http2.flood";
 
-// A head of the largest size allowed must fit into its frames, and what was let in elsewhere must
-// go out. The limit of CONTINUATION frames is only there in nghttp2 with the fix of CVE-2024-28182.
-template <typename Option>
-void AdmitLargeHeads(Option* option, size_t head_bytes_max) {
-  constexpr size_t kFrameBytes = 16 * 1024;
-  constexpr size_t kSpareFrames = 8;
-  constexpr size_t kSendBytesMax = 16 * 1024 * 1024;  // twice what any listener may be set to
-  if constexpr (requires { nghttp2_option_set_max_continuations(option, size_t{}); }) {
-    nghttp2_option_set_max_continuations(option, head_bytes_max / kFrameBytes + kSpareFrames);
-  }
-  nghttp2_option_set_max_send_header_block_length(option, kSendBytesMax);
+namespace {
+
+EngineOptions OptionsFor(const Limits& limits, bool is_server) {
+  EngineOptions options;
+  options.is_server = is_server;
+  options.allows_connect = limits.http2.allows_connect;
+  options.streams_max = limits.streams_max;
+  options.stream_window_bytes = static_cast<uint32_t>(limits.stream_buffer_bytes);
+  options.connection_window_bytes = limits.connection_window_bytes;
+  options.head_bytes_max = static_cast<uint32_t>(limits.head_bytes_max);
+  options.header_table_bytes = limits.http2.header_table_bytes;
+  options.answers_max = limits.http2.outbound_control_frames_max;
+  options.frames_max = limits.http2.outbound_frames_max;
+  return options;
 }
+
+}  // namespace
 
 Session::Session(std::unique_ptr<net::Connection> connection, const Limits& limits, bool is_server)
     : is_server_(is_server),
       connection_(std::move(connection)),
       limits_(limits),
-      guard_(limits_.http2, is_server) {
-  nghttp2_option* options = nullptr;
-  nghttp2_option_new(&options);
-  nghttp2_option_set_no_auto_window_update(options, 1);
-  nghttp2_option_set_no_closed_streams(options, 1);
-  nghttp2_option_set_peer_max_concurrent_streams(options, 100);
-  nghttp2_option_set_max_deflate_dynamic_table_size(options, limits.http2.header_table_bytes);
-  AdmitLargeHeads(options, limits.head_bytes_max);
-  nghttp2_option_set_max_outbound_ack(options, limits.http2.outbound_control_frames_max);
-  nghttp2_session* session = nullptr;
-  const auto make = is_server ? nghttp2_session_server_new2 : nghttp2_session_client_new2;
-  nghttp2_session_callbacks* callbacks = Callbacks();
-  MELTEMI_CHECK(make(&session, callbacks, this, options) == 0);
-  nghttp2_session_callbacks_del(callbacks);
-  nghttp2_option_del(options);
-  session_.reset(session);
-  if (is_server) frame_bytes_left_ = NGHTTP2_CLIENT_MAGIC_LEN;
-}
+      engine_(*this, OptionsFor(limits, is_server), connection_->output()),
+      guard_(limits_.http2, is_server) {}
 
 Session::~Session() = default;
 
 void Session::Begin() {
-  const uint32_t connect = is_server_ && limits_.http2.allows_connect ? 1 : 0;
-  const nghttp2_settings_entry settings[] = {
-      {NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, limits_.http2.header_table_bytes},
-      {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits_.streams_max},
-      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, static_cast<uint32_t>(limits_.stream_buffer_bytes)},
-      {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<uint32_t>(limits_.head_bytes_max)},
-      is_server_ ? nghttp2_settings_entry{NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, connect}
-                 : nghttp2_settings_entry{NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
-  };
-  nghttp2_submit_settings(handle(), NGHTTP2_FLAG_NONE, settings, std::size(settings));
-  nghttp2_session_set_local_window_size(handle(), NGHTTP2_FLAG_NONE, 0,
-                                        static_cast<int32_t>(limits_.connection_window_bytes));
+  engine_.Begin();
   connection_->SetCallbacks(this);
   StartKeepalive();
   Schedule();
@@ -85,13 +63,9 @@ StreamCore& Session::TakeStream() {
 // Takes a stream out of the list; it is reused only after this pass, its owner may still look at
 // it.
 void Session::Retire(StreamCore& stream) {
-  if (!is_gone_ && !stream.is_closed_ && stream.id_ > 0) {
-    nghttp2_session_set_stream_user_data(handle(), stream.id_, nullptr);
-  }
+  engine_.Drop(stream);
   // Bytes that nobody will read count against the connection's window no longer.
-  if (!is_gone_ && !stream.received_.empty()) {
-    nghttp2_session_consume_connection(handle(), stream.received_.size());
-  }
+  if (!is_gone_ && !stream.received_.empty()) engine_.ConsumeConnection(stream.received_.size());
   const size_t index = stream.index_;
   retired_.push_back(std::move(streams_[index]));
   if (index + 1 != streams_.size()) {
@@ -102,24 +76,22 @@ void Session::Retire(StreamCore& stream) {
 }
 
 void Session::FreeRetired() {
+  const size_t kept = streams_.empty() ? kFreeStreamsIdle : kFreeStreamsMax;
   while (!retired_.empty()) {
     std::unique_ptr<StreamCore> stream = std::move(retired_.back());
     retired_.pop_back();
     if (stream->is_queued_) std::erase(ready_, stream.get());
-    if (free_.size() >= kFreeStreamsMax) continue;
+    if (free_.size() >= kept) continue;
     stream->Recycle();
     free_.push_back(std::move(stream));
   }
+  if (free_.size() > kept) free_.resize(kept);
 }
 
-void Session::FailLater(StreamCore& stream, uint32_t error_code) {
+void Session::FailLater(StreamCore& stream, ErrorCode error_code) {
   stream.is_closed_ = true;
   stream.error_code_ = error_code;
   Queue(stream, StreamCore::kClosed);
-}
-
-StreamCore* Session::Find(int32_t id) {
-  return static_cast<StreamCore*>(nghttp2_session_get_stream_user_data(handle(), id));
 }
 
 void Session::Queue(StreamCore& stream, uint8_t event) {
@@ -134,14 +106,14 @@ void Session::Queue(StreamCore& stream, uint8_t event) {
 
 void Session::OnInput() {
   if (is_gone_ || is_closing_) return;
+  net::Buffer& input = connection_->input();
   is_receiving_ = true;
-  ReceiveFrames();
+  const ErrorCode code = engine_.Receive(input.view());
+  input.Clear();
   is_receiving_ = false;
   connection_->ResumeReading();
-  if (nghttp2_session_get_outbound_queue_size(handle()) > limits_.http2.outbound_frames_max) {
-    fatal_code_ = NGHTTP2_ENHANCE_YOUR_CALM;
-  }
-  if (fatal_code_ == NGHTTP2_NO_ERROR && std::exchange(is_violated_, false)) {
+  if (fatal_code_ == ErrorCode::kNoError) fatal_code_ = code;
+  if (fatal_code_ == ErrorCode::kNoError && std::exchange(is_violated_, false)) {
     OnViolation(kViolation);
   }
   EndIfFatal();
@@ -149,38 +121,6 @@ void Session::OnInput() {
   if (is_gone_) return Schedule();
   if (connection_->input_ended() && !is_closing_) return CloseNow(net::CloseReason::kRemoteEnd);
   Schedule();
-}
-
-// Frame by frame, so that each is judged by the state which those before it have left.
-void Session::ReceiveFrames() {
-  constexpr size_t kHeadBytes = 9;
-  net::Buffer& input = connection_->input();
-  while (!input.empty() && fatal_code_ == NGHTTP2_NO_ERROR) {
-    const std::string_view view = input.view();
-    if (frame_bytes_left_ == 0) {
-      if (view.size() < kHeadBytes) break;
-      const auto byte = [&](size_t i) {
-        return static_cast<uint32_t>(static_cast<uint8_t>(view[i]));
-      };
-      const size_t payload_bytes = byte(0) << 16 | byte(1) << 8 | byte(2);
-      const auto stream =
-          static_cast<int32_t>((byte(5) & 0x7f) << 24 | byte(6) << 16 | byte(7) << 8 | byte(8));
-      const bool is_open = stream != 0 && nghttp2_session_find_stream(handle(), stream) != nullptr;
-      Obey(guard_.TakeFrame(static_cast<FrameType>(byte(3)), static_cast<uint8_t>(byte(4)),
-                            payload_bytes, stream, is_open, connection_->loop().Now()));
-      if (fatal_code_ != NGHTTP2_NO_ERROR) break;
-      frame_bytes_left_ = kHeadBytes + payload_bytes;
-    }
-    const size_t size = std::min(view.size(), frame_bytes_left_);
-    frame_bytes_left_ -= size;
-    const ssize_t taken =
-        nghttp2_session_mem_recv(handle(), reinterpret_cast<const uint8_t*>(view.data()), size);
-    input.Consume(size);
-    if (taken == NGHTTP2_ERR_FLOODED) fatal_code_ = NGHTTP2_ENHANCE_YOUR_CALM;
-    if (taken < 0 && fatal_code_ == NGHTTP2_NO_ERROR) fatal_code_ = NGHTTP2_PROTOCOL_ERROR;
-  }
-  // What follows is of no interest.
-  if (fatal_code_ != NGHTTP2_NO_ERROR) input.Consume(input.size());
 }
 
 void Session::RunDeferred() {
@@ -199,37 +139,22 @@ void Session::RunDeferred() {
 
 void Session::Pump() {
   if (is_closing_) return;
-  bool has_written = false;
-  while (!connection_->is_output_full()) {
-    const uint8_t* bytes = nullptr;
-    const size_t before = connection_->output().size();
-    const ssize_t size = nghttp2_session_mem_send(handle(), &bytes);
-    if (size < 0) return CloseNow(net::CloseReason::kLocal);
-    connection_->output().Append({reinterpret_cast<const char*>(bytes), static_cast<size_t>(size)});
-    if (connection_->output().size() == before) break;
-    has_written = true;
-  }
-  if (has_written) connection_->Flush();
+  engine_.WriteWaiting();
+  if (!connection_->output().empty()) connection_->Flush();
   EndIfFatal();
 }
 
 void Session::CloseIfDone() {
   if (is_closing_ || connection_->is_output_full()) return;
-  const bool is_idle = streams_.empty() && (ends_when_idle_ || (peer_goes_away_ && !is_server_));
-  if (is_idle && !nghttp2_session_want_write(handle())) {
-    is_closing_ = true;
-    connection_->CloseAfterFlush(kLinger);
-  } else if (!nghttp2_session_want_read(handle()) && !nghttp2_session_want_write(handle())) {
-    is_closing_ = true;
-    connection_->CloseAfterFlush(kLinger);
-  }
+  const bool is_idle = ends_when_idle_ || (peer_goes_away_ && !is_server_);
+  if (!streams_.empty() || (!is_idle && !engine_.is_finished())) return;
+  is_closing_ = true;
+  connection_->CloseAfterFlush(kLinger);
 }
 
-void Session::Terminate(uint32_t error_code) {
+void Session::Terminate(ErrorCode error_code) {
   if (is_gone_ || is_closing_) return;
-  nghttp2_session_terminate_session(handle(), error_code);
-  Pump();
-  if (is_gone_) return;
+  engine_.SendGoAway(error_code);
   is_closing_ = true;
   connection_->CloseAfterFlush(kLinger);
 }
@@ -276,7 +201,8 @@ void Session::Dispatch() {
 void Session::Tell(StreamCore& stream) {
   const uint8_t events = std::exchange(stream.events_, 0);
   // Opened and reset at once: not worth a request (rapid reset).
-  if (stream.is_closed_ && stream.error_code_ != NGHTTP2_NO_ERROR && stream.callbacks_ == nullptr) {
+  if (stream.is_closed_ && stream.error_code_ != ErrorCode::kNoError &&
+      stream.callbacks_ == nullptr) {
     return TellClosed(stream);
   }
   if ((events & StreamCore::kInterim) != 0 && stream.callbacks_ != nullptr) {
@@ -290,15 +216,15 @@ void Session::Tell(StreamCore& stream) {
       return stream.ResetLocally(ResetReason::kRefused);
     }
     const bool ends =
-        stream.received_end_ && stream.received_.empty() && stream.trailers_.size() == 0;
+        stream.is_remote_done && stream.received_.empty() && stream.trailers_.size() == 0;
     stream.is_end_told_ = ends;
     stream.callbacks_->OnHead(ends);
   }
   // The end of a malformed head, or of trailers that were too large, is not told as a body's.
   if ((events & StreamCore::kBody) != 0 && !stream.is_over_ && stream.callbacks_ != nullptr &&
       stream.has_head_ && !stream.is_refused()) {
-    if (!stream.received_.empty() || (stream.received_end_ && !stream.is_end_told_)) {
-      stream.is_end_told_ = stream.received_end_;
+    if (!stream.received_.empty() || (stream.is_remote_done && !stream.is_end_told_)) {
+      stream.is_end_told_ = stream.is_remote_done;
       stream.callbacks_->OnBody();
     }
   }
@@ -312,11 +238,11 @@ void Session::Tell(StreamCore& stream) {
 }
 
 void Session::TellClosed(StreamCore& stream) {
-  const bool is_sent = stream.send_ended_ && stream.unsent_.empty();
+  const bool is_sent = stream.is_send_ended && stream.unsent.empty();
   // RST_STREAM(NO_ERROR) behind a complete answer only says that the request's rest is not wanted.
-  const bool is_complete = stream.error_code_ == NGHTTP2_NO_ERROR && !stream.is_refused() &&
-                           (is_server_ ? is_sent : stream.received_end_);
-  const bool is_read = stream.received_.empty() || (is_server_ && !stream.is_tunnel_);
+  const bool is_complete = stream.error_code_ == ErrorCode::kNoError && !stream.is_refused() &&
+                           (is_server_ ? is_sent : stream.is_remote_done);
+  const bool is_read = stream.received_.empty() || (is_server_ && !stream.is_tunnel);
   if (is_complete && !is_read) return;  // its reader is slow
   StreamCallbacks* const callbacks = stream.callbacks_;
   stream.is_over_ = true;
@@ -329,214 +255,140 @@ void Session::TellClosed(StreamCore& stream) {
     } else if (stream.is_malformed_) {
       callbacks->OnReset(ResetReason::kProtocolError);
     } else {
-      callbacks->OnReset(stream.error_code_ == NGHTTP2_REFUSED_STREAM ? ResetReason::kRefused
-                         : stream.error_code_ == NGHTTP2_PROTOCOL_ERROR
+      callbacks->OnReset(stream.error_code_ == ErrorCode::kRefusedStream ? ResetReason::kRefused
+                         : stream.error_code_ == ErrorCode::kProtocolError
                              ? ResetReason::kProtocolError
                              : ResetReason::kRemoteReset);
     }
   }
 }
 
-// -- what nghttp2 tells
+// -- what the engine tells
 
-int Session::OnBeginHeaders(const nghttp2_frame& frame) {
-  if (is_server_ && frame.headers.cat == NGHTTP2_HCAT_REQUEST) {
-    StreamCore& stream = TakeStream();
-    stream.id_ = frame.hd.stream_id;
-    stream.began_ = connection_->loop().Now();
-    nghttp2_session_set_stream_user_data(handle(), stream.id_, &stream);
-    return 0;
-  }
-  if (StreamCore* stream = Find(frame.hd.stream_id)) {
-    stream->is_in_trailers_ = stream->has_head_;
-    stream->head_bytes_ = stream->head_fields_ = 0;
-  }
-  return 0;
+ErrorCode Session::OnFrame(const FrameHead& head, bool is_open) {
+  return Obey(guard_.TakeFrame(head.type, head.flags, head.length, head.stream, is_open,
+                               connection_->loop().Now()));
 }
 
-int Session::OnHeader(const nghttp2_frame& frame, std::string_view name, std::string_view value) {
-  StreamCore* const stream = Find(frame.hd.stream_id);
-  if (stream == nullptr || stream->is_too_large_) return 0;
-  stream->head_bytes_ += name.size() + value.size();
+StreamState& Session::OnNewRequest(int32_t) {
+  StreamCore& stream = TakeStream();
+  stream.began_ = connection_->loop().Now();
+  return stream;
+}
+
+void Session::OnBlock(StreamState& state) {
+  auto& stream = static_cast<StreamCore&>(state);
+  stream.is_in_trailers_ = stream.has_head_;
+  stream.head_bytes_ = stream.head_fields_ = 0;
+}
+
+void Session::OnField(StreamState& state, const Field& field) {
+  auto& stream = static_cast<StreamCore&>(state);
+  if (stream.is_too_large_) return;
+  stream.head_bytes_ += field.name.size() + field.value.size();
   // Counted as decoded: a small block may unpack into much (CVE-2026-47774).
-  if (stream->head_bytes_ > limits_.head_bytes_max ||
-      ++stream->head_fields_ > limits_.header_fields_max) {
-    stream->is_too_large_ = true;
-    return 0;
+  if (stream.head_bytes_ > limits_.head_bytes_max ||
+      ++stream.head_fields_ > limits_.header_fields_max) {
+    stream.is_too_large_ = true;
+    return;
   }
-  Arena& arena = stream->arena_;
-  if (name.starts_with(':')) {
-    stream->TakePseudo(name.substr(1), arena.Copy(value));
-    return 0;
+  Arena& arena = stream.arena_;
+  const HeaderId id = field.tag.id;
+  if (field.tag.pseudo != Pseudo::kNone) {
+    stream.TakePseudo(field.tag.pseudo, arena.Copy(field.value));
+  } else if (id == HeaderId::kContentLength) {
+    // The engine has judged it and holds the body to it.
+    if (stream.is_in_trailers_) return;
+    const char* const begin = field.value.data();
+    std::from_chars(begin, begin + field.value.size(), stream.content_length());
+  } else if (id == HeaderId::kHost) {
+    if (!stream.is_in_trailers_) stream.TakePseudo(Pseudo::kNone, arena.Copy(field.value));
+  } else {
+    HeaderMap& map = stream.is_in_trailers_ ? stream.trailers_ : stream.fields();
+    map.AddBorrowed(id, id == HeaderId::kOther ? arena.Copy(field.name) : HeaderName(id),
+                    arena.Copy(field.value));
   }
-  const HeaderId id = LookUpHeader(name);
-  if (id == HeaderId::kContentLength) {
-    // nghttp2 has judged it and holds the body to it.
-    if (!stream->is_in_trailers_) {
-      std::from_chars(value.data(), value.data() + value.size(), stream->content_length());
-    }
-    return 0;
-  }
-  if (id == HeaderId::kHost) {
-    if (!stream->is_in_trailers_) stream->TakePseudo("host", arena.Copy(value));
-    return 0;
-  }
-  HeaderMap& map = stream->is_in_trailers_ ? stream->trailers_ : stream->fields();
-  map.AddBorrowed(id, id == HeaderId::kOther ? arena.Copy(name) : HeaderName(id),
-                  arena.Copy(value));
-  return 0;
 }
 
-int Session::OnFrame(const nghttp2_frame& frame) {
-  switch (frame.hd.type) {
-    case NGHTTP2_SETTINGS:
-      if ((frame.hd.flags & NGHTTP2_FLAG_ACK) == 0) has_settings_ = true;
-      return 0;
-    case NGHTTP2_GOAWAY:
-      peer_goes_away_ = true;
-      return 0;
-    case NGHTTP2_RST_STREAM:
-      reset_by_peer_ = frame.hd.stream_id;
-      return 0;
-    case NGHTTP2_PING:
-      if ((frame.hd.flags & NGHTTP2_FLAG_ACK) != 0) {
-        has_ping_answer_ = true;
-        if (keepalive_ != nullptr && !is_ping_due_) ArmKeepalive();
-      }
-      return 0;
-    case NGHTTP2_HEADERS:
-    case NGHTTP2_DATA:
-      break;
-    default:
-      return 0;
-  }
-  StreamCore* const stream = Find(frame.hd.stream_id);
-  if (stream == nullptr) return 0;
-  if ((frame.hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) {
-    stream->received_end_ = true;
-    Queue(*stream, StreamCore::kBody);
-  }
-  if (frame.hd.type == NGHTTP2_HEADERS) OnHeadersFrame(*stream, frame);
-  return 0;
-}
-
-void Session::OnHeadersFrame(StreamCore& stream, const nghttp2_frame& frame) {
+void Session::OnBlockEnd(StreamState& state) {
+  auto& stream = static_cast<StreamCore&>(state);
   if (stream.is_too_large_) {
     // A server answers; the rest of the request is reset when the answer has gone.
     if (is_server_ && !stream.has_head_) return OnHeadTooLarge(stream);
-    nghttp2_submit_rst_stream(handle(), NGHTTP2_FLAG_NONE, frame.hd.stream_id, NGHTTP2_CANCEL);
-    return;
+    return engine_.Reset(stream, ErrorCode::kCancel);
   }
   if (stream.has_head_) return;
   if (!stream.CompleteHead()) {
     stream.is_malformed_ = true;
     is_violated_ = true;
-    nghttp2_submit_rst_stream(handle(), NGHTTP2_FLAG_NONE, frame.hd.stream_id,
-                              NGHTTP2_PROTOCOL_ERROR);
-    return;
+    return engine_.Reset(stream, ErrorCode::kProtocolError);
   }
   Queue(stream, stream.has_head_ ? StreamCore::kHead : StreamCore::kInterim);
 }
 
-void Session::OnData(int32_t id, std::string_view bytes) {
-  StreamCore* const stream = Find(id);
-  if (stream == nullptr || stream->is_over_) {
-    nghttp2_session_consume_connection(handle(), bytes.size());
-    return;
-  }
-  stream->received_.Append(bytes);
-  Queue(*stream, StreamCore::kBody);
+void Session::OnData(StreamState& state, std::string_view bytes) {
+  auto& stream = static_cast<StreamCore&>(state);
+  stream.received_.Append(bytes);
+  Queue(stream, StreamCore::kBody);
 }
 
-void Session::OnStreamClose(int32_t id, uint32_t error_code) {
-  StreamCore* const stream = Find(id);
-  const bool is_done = id == reset_by_peer_ || (stream != nullptr && stream->received_end_);
-  guard_.NoteEnded(id, is_done);
+void Session::OnRemoteEnd(StreamState& state) {
+  Queue(static_cast<StreamCore&>(state), StreamCore::kBody);
+}
+
+void Session::OnStreamClosed(StreamState& state, ErrorCode code, bool is_peers_reset) {
+  auto& stream = static_cast<StreamCore&>(state);
+  guard_.NoteEnded(stream.id, is_peers_reset || stream.is_remote_done);
   if (is_server_) {
     // Given up, or broken, by its peer before anything was answered.
     const bool is_premature =
-        stream != nullptr && error_code != NGHTTP2_NO_ERROR && !stream->is_over_ &&
-        !stream->is_open_for_sending_ && !stream->send_ended_ &&
-        connection_->loop().Now() - stream->began_ <= FrameGuard::kPrematureTime;
+        code != ErrorCode::kNoError && !stream.is_over_ && !stream.is_head_sent &&
+        connection_->loop().Now() - stream.began_ <= FrameGuard::kPrematureTime;
     Obey(guard_.NoteRequestOver(is_premature));
   }
-  if (stream == nullptr) return;
-  stream->is_closed_ = true;
-  stream->error_code_ = error_code;
-  stream->is_open_for_sending_ = false;
+  stream.is_closed_ = true;
+  stream.error_code_ = code;
   // Nothing is said of a request whose head was refused: nobody knows of it yet.
-  if (stream->callbacks_ == nullptr && !stream->has_head_) stream->events_ = 0;
-  Queue(*stream, StreamCore::kClosed);
+  if (stream.callbacks_ == nullptr && !stream.has_head_) stream.events_ = 0;
+  Queue(stream, StreamCore::kClosed);
 }
 
-void Session::OnFrameSent(const nghttp2_frame& frame) {
-  guard_.NoteSent(static_cast<FrameType>(frame.hd.type));
-  if (frame.hd.type != NGHTTP2_DATA && frame.hd.type != NGHTTP2_HEADERS) return;
-  if ((frame.hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return;
-  StreamCore* const stream = Find(frame.hd.stream_id);
-  if (stream == nullptr) return;
-  stream->is_open_for_sending_ = false;
-  // An answered request need not be sent on (RFC 9113 §8.1).
-  if (is_server_ && !stream->received_end_ && !stream->is_tunnel_) {
-    nghttp2_submit_rst_stream(handle(), NGHTTP2_FLAG_NONE, frame.hd.stream_id, NGHTTP2_NO_ERROR);
-  }
+void Session::OnPong() {
+  has_ping_answer_ = true;
+  if (keepalive_ != nullptr && !is_ping_due_) ArmKeepalive();
 }
 
-ssize_t Session::ReadUnsent(StreamCore& stream, size_t bytes_max, uint32_t* flags) {
-  const size_t bytes = std::min(bytes_max, stream.unsent_.size());
-  if (bytes == 0 && !stream.send_ended_) {
-    stream.is_deferred_ = true;
-    return NGHTTP2_ERR_DEFERRED;
-  }
-  if (bytes != 0) *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
-  if (bytes == stream.unsent_.size() && stream.send_ended_) {
-    *flags |= NGHTTP2_DATA_FLAG_EOF;
-    if (stream.has_trailers_to_send_) {
-      *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-      FieldList fields;
-      fields.AddAll(stream.trailers_to_send_);
-      nghttp2_submit_trailer(handle(), stream.id_, fields.data(), fields.size());
-    }
-  }
-  return static_cast<ssize_t>(bytes);
-}
-
-int Session::WriteData(const nghttp2_frame& frame, const uint8_t* head, size_t bytes,
-                       StreamCore& stream) {
-  MELTEMI_CHECK(frame.data.padlen == 0 && bytes <= stream.unsent_.size());
-  constexpr size_t kFrameHeadBytes = 9;
-  net::Buffer& output = connection_->output();
-  output.Append({reinterpret_cast<const char*>(head), kFrameHeadBytes});
-  output.Append(stream.unsent_.view().substr(0, bytes));
-  stream.unsent_.Consume(bytes);
-  if (stream.wants_writable_ && stream.unsent_.size() * 2 <= StreamCore::kUnsentBytesMax) {
+void Session::OnSent(StreamState& state) {
+  auto& stream = static_cast<StreamCore&>(state);
+  if (stream.wants_writable_ && stream.unsent.size() * 2 <= StreamCore::kUnsentBytesMax) {
     Queue(stream, StreamCore::kWritable);
   }
-  return 0;
 }
 
 // -- what a peer may do
 
-void Session::Obey(FrameGuard::Verdict verdict) {
+// What it returns ends the reading; a verdict from outside of it is kept until then.
+ErrorCode Session::Obey(FrameGuard::Verdict verdict) {
   switch (verdict) {
     case FrameGuard::Verdict::kPass:
-      return;
+      break;
     case FrameGuard::Verdict::kFlood:
-      fatal_code_ = NGHTTP2_ENHANCE_YOUR_CALM;
-      return;
+      fatal_code_ = ErrorCode::kEnhanceYourCalm;
+      break;
     case FrameGuard::Verdict::kStreamClosed:
-      fatal_code_ = NGHTTP2_STREAM_CLOSED;
-      return;
+      fatal_code_ = ErrorCode::kStreamClosed;
+      break;
     case FrameGuard::Verdict::kProtocolError:
-      fatal_code_ = NGHTTP2_PROTOCOL_ERROR;
-      return;
+      fatal_code_ = ErrorCode::kProtocolError;
+      break;
   }
+  return fatal_code_;
 }
 
 void Session::EndIfFatal() {
-  const uint32_t code = std::exchange(fatal_code_, NGHTTP2_NO_ERROR);
-  if (code == NGHTTP2_NO_ERROR || is_gone_ || is_closing_) return;
-  OnViolation(code == NGHTTP2_ENHANCE_YOUR_CALM ? kFlood : kViolation);
+  const ErrorCode code = std::exchange(fatal_code_, ErrorCode::kNoError);
+  if (code == ErrorCode::kNoError || is_gone_ || is_closing_) return;
+  OnViolation(code == ErrorCode::kEnhanceYourCalm ? kFlood : kViolation);
   Terminate(code);
 }
 
@@ -570,8 +422,8 @@ void Session::OnKeepalive() {
 }
 
 void Session::SubmitPing(uint8_t kind) {
-  const uint8_t opaque[8] = {'m', 'e', 'l', 't', 'e', 'm', 'i', kind};
-  nghttp2_submit_ping(handle(), NGHTTP2_FLAG_NONE, opaque);
+  const char opaque[8] = {'m', 'e', 'l', 't', 'e', 'm', 'i', static_cast<char>(kind)};
+  engine_.SendPing({opaque, sizeof opaque});
   Schedule();
 }
 

@@ -1,35 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
-// One HTTP/2 connection over nghttp2, either end. Worker-local.
+// One HTTP/2 connection, either end: joins the protocol engine to a byte stream and to the owners
+// of streams. Worker-local.
 //
-// nghttp2 calls back while it reads or writes; what it tells is noted on the stream as events, and
-// told to the stream's owner only after nghttp2 has returned. So owners may do anything in their
-// callbacks. What is to be sent is pulled out of nghttp2 once, at the end of the pass, as far as
-// the output admits.
+// The engine tells things while it reads or writes; they are noted on the stream as events, and
+// told to the stream's owner only after the engine has returned. So owners may do anything in their
+// callbacks. What is to be sent leaves once, at the end of the pass.
 #pragma once
-
-#include <nghttp2/nghttp2.h>
 
 #include <memory>
 #include <string_view>
 #include <vector>
 
 #include "lib/http/connection.h"
+#include "lib/http/h2/engine.h"
 #include "lib/http/h2/frame_guard.h"
 #include "lib/http/h2/stream_core.h"
 
 namespace meltemi::http::h2 {
 
-struct SessionDeleter {
-  void operator()(nghttp2_session* session) const { nghttp2_session_del(session); }
-};
-
-class Session : protected net::ConnectionCallbacks, protected runtime::Deferred {
+class Session : protected net::ConnectionCallbacks,
+                protected runtime::Deferred,
+                private EngineOwner {
  public:
   static constexpr Duration kLinger = std::chrono::seconds(1);
-  static constexpr size_t kFreeStreamsMax = 16;
+  // Streams kept for the next ones, while others are open and when none is.
+  static constexpr size_t kFreeStreamsMax = 128;
+  static constexpr size_t kFreeStreamsIdle = 16;
 
   net::Connection& net() { return *connection_; }
-  nghttp2_session* handle() const { return session_.get(); }
+  Engine& engine() { return engine_; }
+  const Engine& engine() const { return engine_; }
   const Limits& limits() const { return limits_; }
 
   // Used by streams.
@@ -37,10 +37,8 @@ class Session : protected net::ConnectionCallbacks, protected runtime::Deferred 
   void Retire(StreamCore& stream);
   bool is_gone() const { return is_gone_; }
   void NoteOpened() { guard_.NoteOpened(); }
-  // Ends a stream that nghttp2 would not take.
-  void FailLater(StreamCore& stream, uint32_t error_code);
-  static ssize_t ReadCallback(nghttp2_session*, int32_t, uint8_t*, size_t, uint32_t*,
-                              nghttp2_data_source*, void*);
+  // Ends a stream that the engine would not take.
+  void FailLater(StreamCore& stream, ErrorCode error_code);
 
  protected:
   Session(std::unique_ptr<net::Connection> connection, const Limits& limits, bool is_server);
@@ -66,7 +64,7 @@ class Session : protected net::ConnectionCallbacks, protected runtime::Deferred 
   void CloseNow(net::CloseReason reason);
   void SubmitPing(uint8_t kind);
   // Tells the peer why, flushes, closes.
-  void Terminate(uint32_t error_code);
+  void Terminate(ErrorCode error_code);
   void EndWhenIdle() {
     ends_when_idle_ = true;
     Schedule();
@@ -93,40 +91,41 @@ class Session : protected net::ConnectionCallbacks, protected runtime::Deferred 
   void CloseIfDone();
   void Report(net::CloseReason reason);
 
-  // -- what nghttp2 tells
-  int OnBeginHeaders(const nghttp2_frame& frame);
-  int OnHeader(const nghttp2_frame& frame, std::string_view name, std::string_view value);
-  int OnFrame(const nghttp2_frame& frame);
-  void OnHeadersFrame(StreamCore& stream, const nghttp2_frame& frame);
-  void OnData(int32_t id, std::string_view bytes);
-  void OnStreamClose(int32_t id, uint32_t error_code);
-  void OnFrameSent(const nghttp2_frame& frame);
-  ssize_t ReadUnsent(StreamCore& stream, size_t bytes_max, uint32_t* flags);
-  int WriteData(const nghttp2_frame& frame, const uint8_t* head, size_t bytes, StreamCore& stream);
-  void ReceiveFrames();
-  void Obey(FrameGuard::Verdict verdict);
+  // -- what the engine tells
+  ErrorCode OnFrame(const FrameHead& head, bool is_open) override;
+  StreamState& OnNewRequest(int32_t id) override;
+  void OnBlock(StreamState& state) override;
+  void OnField(StreamState& state, const Field& field) override;
+  void OnBlockEnd(StreamState& state) override;
+  void OnData(StreamState& state, std::string_view bytes) override;
+  void OnRemoteEnd(StreamState& state) override;
+  void OnStreamClosed(StreamState& state, ErrorCode code, bool is_peers_reset) override;
+  void OnStreamViolation() override { is_violated_ = true; }
+  void OnSettings() override { has_settings_ = true; }
+  void OnGoAway() override { peer_goes_away_ = true; }
+  void OnPong() override;
+  void OnSent(StreamState& state) override;
+  void OnFrameSent(FrameType type) override { guard_.NoteSent(type); }
+  bool is_output_full() const override { return is_closing_ || connection_->is_output_full(); }
+
+  ErrorCode Obey(FrameGuard::Verdict verdict);
   void EndIfFatal();
   void StartKeepalive();
   void ArmKeepalive();
   void OnKeepalive();
-  StreamCore* Find(int32_t id);
-
-  static nghttp2_session_callbacks* Callbacks();
 
   std::unique_ptr<net::Connection> connection_;
   const Limits limits_;
-  std::unique_ptr<nghttp2_session, SessionDeleter> session_;
+  Engine engine_;
   std::vector<std::unique_ptr<StreamCore>> streams_;
   std::vector<std::unique_ptr<StreamCore>> retired_;
   std::vector<std::unique_ptr<StreamCore>> free_;
   std::vector<StreamCore*> ready_;
   std::vector<StreamCore*> dispatching_;
   FrameGuard guard_;
-  size_t frame_bytes_left_ = 0;  // of the frame (or the client's preface) being received
   std::unique_ptr<runtime::Timer> keepalive_;
-  bool is_ping_due_ = true;  // else its answer is
-  int32_t reset_by_peer_ = 0;
-  uint32_t fatal_code_ = NGHTTP2_NO_ERROR;  // why the connection must end
+  bool is_ping_due_ = true;                     // else its answer is
+  ErrorCode fatal_code_ = ErrorCode::kNoError;  // why the connection must end
   net::CloseReason close_reason_ = net::CloseReason::kLocal;
   bool has_settings_ = false;
   bool peer_goes_away_ = false;
@@ -144,19 +143,5 @@ template <typename Interface>
 net::Connection* StreamOver<Interface>::connection() {
   return &session_.net();
 }
-
-// A head as nghttp2 wants it. Fields of HTTP/1 hops are left out.
-class FieldList final {
- public:
-  void Add(std::string_view name, std::string_view value);
-  void AddAll(const HeaderMap& headers);
-  // Requires: `text` (20 bytes) lives until the list was submitted.
-  void AddNumber(std::string_view name, int64_t number, char* text);
-  const nghttp2_nv* data() const { return fields_.data(); }
-  size_t size() const { return fields_.size(); }
-
- private:
-  std::vector<nghttp2_nv> fields_;
-};
 
 }  // namespace meltemi::http::h2

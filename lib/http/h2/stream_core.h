@@ -8,6 +8,9 @@
 #include <string_view>
 #include <vector>
 
+#include "lib/http/h2/frame.h"
+#include "lib/http/h2/hpack_table.h"
+#include "lib/http/h2/stream_state.h"
 #include "lib/http/stream.h"
 #include "lib/net/buffer.h"
 
@@ -15,7 +18,7 @@ namespace meltemi::http::h2 {
 
 class Session;
 
-class StreamCore {
+class StreamCore : protected StreamState {
  public:
   static constexpr size_t kInterimAnswersMax = 8;
 
@@ -32,10 +35,10 @@ class StreamCore {
   friend class Session;
   enum Event : uint8_t { kHead = 1, kInterim = 2, kBody = 4, kWritable = 8, kClosed = 16 };
 
-  // The head being received; pseudo fields come without their colon.
+  // The head being received. Pseudo::kNone stands for the Host field.
   virtual HeaderMap& fields() = 0;
   virtual int64_t& content_length() = 0;
-  virtual void TakePseudo(std::string_view name, std::string_view value) = 0;
+  virtual void TakePseudo(Pseudo name, std::string_view value) = 0;
   virtual Stream& stream() = 0;
   // Judges a complete head; false = malformed.
   virtual bool CompleteHead() = 0;
@@ -50,18 +53,16 @@ class StreamCore {
   void ResetLocally(ResetReason reason);
 
   Session& session_;
-  int32_t id_ = -1;
   size_t index_ = 0;  // in the session's list
   Arena arena_;
   net::Buffer received_;
-  net::Buffer unsent_;
   HeaderMap trailers_;
   HeaderMap trailers_to_send_;
   StreamCallbacks* callbacks_ = nullptr;
   std::vector<std::unique_ptr<ResponseHead>> interim_;  // 1xx not told yet; rare
   MonotonicTime began_{};
   uint8_t events_ = 0;
-  uint32_t error_code_ = 0;
+  ErrorCode error_code_ = ErrorCode::kNoError;
   size_t head_bytes_ = 0;
   size_t head_fields_ = 0;
   bool is_queued_ = false;
@@ -69,15 +70,9 @@ class StreamCore {
   bool is_too_large_ = false;
   bool is_malformed_ = false;
   bool has_head_ = false;
-  bool received_end_ = false;  // END_STREAM came
   bool is_end_told_ = false;
-  bool is_open_for_sending_ = false;  // our head went, our end did not
-  bool is_deferred_ = false;          // nghttp2 waits for more data
-  bool send_ended_ = false;           // the last bytes are in unsent_
-  bool has_trailers_to_send_ = false;
   bool wants_writable_ = false;
-  bool is_tunnel_ = false;  // halves end on their own
-  bool is_closed_ = false;  // nghttp2 has forgotten it
+  bool is_closed_ = false;  // the engine has forgotten it
   bool is_over_ = false;    // no callback comes any more
 };
 
@@ -89,9 +84,9 @@ class StreamOver : public Interface, public StreamCore {
   void SetCallbacks(StreamCallbacks* callbacks) override { callbacks_ = callbacks; }
   std::string_view PeekBody() const override { return PeekReceived(); }
   void ConsumeBody(size_t bytes) override { ConsumeReceived(bytes); }
-  bool body_ended() const override { return received_end_; }
+  bool body_ended() const override { return is_remote_done; }
   const HeaderMap* trailers() const override {
-    return received_end_ && trailers_.size() != 0 ? &trailers_ : nullptr;
+    return is_remote_done && trailers_.size() != 0 ? &trailers_ : nullptr;
   }
   size_t SendBody(std::string_view bytes, bool end_stream) override {
     return Send(bytes, end_stream);
