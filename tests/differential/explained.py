@@ -23,7 +23,7 @@ LONE = [
     (True, r"^host:'Host: h:(80:80|x|9999)", "ports of a Host that no route asks for are the origin's to judge"),
     (False, r"^target:absolute-bare", "RFC 9112 §3.2.4: OPTIONS without a path asks for *, which no route by prefix / matches"),
     (True, r"^target:fragment", "cut off, as Istio asks of Envoy (http_reject_path_with_fragment: false) and nginx does; RFC 9112 §3.2 knows none"),
-    (True, r"^method:", "RFC 9110 §9.1, §16.1: any token is a method; Envoy and nginx know a list"),
+    (True, r"^fact: method", "RFC 9110 §9.1, §16.1: any token is a method; Envoy and nginx know a list"),
     (False, r"^trailer:.*(100007|3200)$", "trailers have limits (BodyReader::kTrailerBytesMax, header_fields_max)"),
 ]
 
@@ -42,9 +42,14 @@ REFUSED = [
 ]
 
 
+METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"PATCH")
+
+
 def facts(outcome):
     """What mangled bytes may come to as well as a mutation."""
     for message in outcome.reference.messages:
+        if message.method not in METHODS:
+            yield "fact: method of nobody's list"
         if b"" in message.get(b"host"):
             yield "fact: empty host"
         if message.get(b"upgrade") and b"upgrade" in strict.options_of(message):
