@@ -267,6 +267,7 @@ def processor_seconds(proxy):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+@pytest.mark.skipif(IS_SANITIZED, reason="UBSan's vptr check needs a pipe, and without one takes good objects for bad")
 def test_out_of_descriptors(bed):
     """Connections wait while there are no descriptors; said once, counted, and over when there are some again."""
     pid = bed.program.process.pid
