@@ -62,7 +62,7 @@ class ServerExchange final : public StreamCallbacks {
   ServerStream* stream_ = nullptr;
 };
 
-constexpr size_t kStreams = 16;  // at once, with HTTP/2
+constexpr size_t kStreams = 30;  // at once, with HTTP/2
 
 class Server final : public ServerConnectionCallbacks {
  public:

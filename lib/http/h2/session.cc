@@ -76,7 +76,7 @@ void Session::Retire(StreamCore& stream) {
 }
 
 void Session::FreeRetired() {
-  const size_t kept = streams_.empty() ? kFreeStreamsIdle : kFreeStreamsMax;
+  const size_t kept = streams_.empty() && is_server_ ? kFreeStreamsIdle : kFreeStreamsMax;
   while (!retired_.empty()) {
     std::unique_ptr<StreamCore> stream = std::move(retired_.back());
     retired_.pop_back();

@@ -23,9 +23,10 @@ class Session : protected net::ConnectionCallbacks,
                 private EngineOwner {
  public:
   static constexpr Duration kLinger = std::chrono::seconds(1);
-  // Streams kept for the next ones, while others are open and when none is.
+  // Streams kept for the next ones. Many clients may sit idle, each holding what it once needed;
+  // connections to servers are few and carry all clients' requests, in waves.
   static constexpr size_t kFreeStreamsMax = 128;
-  static constexpr size_t kFreeStreamsIdle = 16;
+  static constexpr size_t kFreeStreamsIdle = 32;
 
   net::Connection& net() { return *connection_; }
   Engine& engine() { return engine_; }
