@@ -10,6 +10,7 @@
 #include "proxy/config/dump.h"
 #include "proxy/config/model.h"
 #include "proxy/proxy_worker.h"
+#include "proxy/tcp_access_log.h"
 #include "proxy/tcp_stats.h"
 
 namespace meltemi::proxy {
@@ -22,6 +23,7 @@ class Server final : public ProxyServer {
   Server(runtime::Loop& control, ServerOptions options)
       : control_(control), options_(std::move(options)) {
     if (options_.sockets == nullptr) options_.sockets = NewHostSockets();
+    options_.limits.process_connections = std::make_shared<runtime::SharedCount>();
     if (options_.registry == nullptr) return;
     if (options_.process.metrics == nullptr) options_.process.metrics = options_.registry;
     options_.tcp_observers.push_back(NewTcpStats(*options_.registry, options_.process));
@@ -52,7 +54,7 @@ class Server final : public ProxyServer {
     std::unique_ptr<ProxyWorker> worker;
   };
   void Publish(std::shared_ptr<const Snapshot> snapshot, std::function<void()> adopted);
-  ChainCompilers Compilers() const;
+  FilterCompilers Compilers() const;
 
   runtime::Loop& control_;
   ServerOptions options_;
@@ -62,13 +64,21 @@ class Server final : public ProxyServer {
   bool is_stopped_ = false;
 };
 
-ChainCompilers Server::Compilers() const {
+FilterCompilers Server::Compilers() const {
   constexpr std::string_view kNetwork = "envoy.extensions.filters.network.";
-  return {
-      {fmt::format("{}tcp_proxy.v3.TcpProxy", kNetwork), TcpChainCompiler(options_.tcp_observers)},
+  FilterCompilers compilers;
+  compilers.log = [process = options_.process](std::string_view serialized) {
+    return CompileConnectionLog(serialized, process);
+  };
+  compilers.gates = NetworkGateCompilers(options_.registry);
+  compilers.chains = {
+      {fmt::format("{}tcp_proxy.v3.TcpProxy", kNetwork),
+       TcpChainCompiler(options_.tcp_observers, compilers.log, options_.registry)},
+      {fmt::format("{}direct_response.v3.Config", kNetwork), DirectResponseCompiler()},
       {fmt::format("{}http_connection_manager.v3.HttpConnectionManager", kNetwork),
        HttpChainCompiler(options_.process)},
   };
+  return compilers;
 }
 
 Status Server::Start() {

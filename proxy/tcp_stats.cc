@@ -117,10 +117,12 @@ class TcpStats final : public TcpObserver {
   void Observe(Worker& worker, const TcpSummary& summary) const override {
     telemetry::Recorder* recorder = worker.recorder();
     if (recorder == nullptr) return;
+    const bool is_opened = summary.event == TcpSummary::Event::kOpened;
+    if (!is_opened && summary.event != TcpSummary::Event::kEnded) return;
     const Labels labels = LabelsOf(summary);
     std::array<std::string_view, kLabels> views;
     for (size_t i = 0; i < kLabels; ++i) views[i] = labels[i];
-    if (summary.is_opened) {
+    if (is_opened) {
       recorder->Find(opened_, views).Add();
       return;
     }

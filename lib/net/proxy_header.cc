@@ -103,7 +103,7 @@ void ParseText(std::string_view bytes, ParsedProxyHeader& to) {
   to.state = State::kInvalid;
   if (line[end - 1] != '\r') return;
   const std::string_view words = line.substr(kTextMark.size(), end - 1 - kTextMark.size());
-  if (!ReadText(words, to.header)) return;
+  if (words.find('\0') != std::string_view::npos || !ReadText(words, to.header)) return;
   to.state = State::kWhole;
   to.bytes = end + 1;
 }

@@ -95,6 +95,7 @@ Status Process::StartAll() {
   options.process.node_id = setup_.node_id;
   options.process.node_metadata_json = setup_.node_metadata_json;
   options.limits.drain_time = setup_.connection_drain_time;
+  options.limits.process_connections_max = setup_.connections_max;
   MELTEMI_ASSIGN_OR_RETURN(server_, ProxyServer::Build(loop_, std::move(options)));
   drain_ = std::make_unique<Drain>(loop_, *server_, setup_.drain, [this] {
     MELTEMI_LOG(info, "drained; ending");

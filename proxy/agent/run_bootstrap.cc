@@ -38,6 +38,7 @@ Process::Setup SetupFor(const BootstrapOptions& options, const Bootstrap& bootst
   setup.node_id = options.node_id.empty() ? bootstrap.node_id : options.node_id;
   setup.node_cluster = options.node_cluster.empty() ? bootstrap.node_cluster : options.node_cluster;
   setup.node_metadata_json = bootstrap.node_metadata_json;
+  setup.connections_max = bootstrap.connections_max;
   return setup;
 }
 

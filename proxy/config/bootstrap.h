@@ -21,7 +21,8 @@ struct Bootstrap {
   std::string region, zone, sub_zone;
   std::optional<net::Address> admin;
   Resources secrets, clusters, listeners;
-  std::string serialized;  // the whole, for dumps
+  uint64_t connections_max = 0;  // of the overload manager; 0 = none
+  std::string serialized;        // the whole, for dumps
 };
 
 inline constexpr size_t kBootstrapBytesMax = 64 * 1024 * 1024;

@@ -5,6 +5,9 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
 #include <algorithm>
 
 #include "envoy/config/listener/v3/listener.pb.h"
@@ -188,6 +191,14 @@ Status CompileListenerFilter(const v3::ListenerFilter& from, CompiledListener& t
     to.has_original_destination_filter = true;
   } else if (is("tls_inspector", ".TlsInspector")) {
     MELTEMI_ASSIGN_OR_RETURN(to.tls_inspector, CompileInspection(from));
+    envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector settings;
+    if (!settings.ParseFromString(from.typed_config().value())) {
+      return absl::InvalidArgumentError("listener_filters: TlsInspector cannot be decoded");
+    }
+    if (settings.has_max_client_hello_size()) {
+      to.tls_inspector.hello_bytes_max =
+          std::min<size_t>(settings.max_client_hello_size().value(), 64 * 1024);
+    }
   } else if (is("http_inspector", ".HttpInspector")) {
     MELTEMI_ASSIGN_OR_RETURN(to.http_inspector, CompileInspection(from));
   } else if (is("proxy_protocol", ".ProxyProtocol")) {
@@ -214,10 +225,10 @@ class NotedRoutes final : public RouteNames {
   RouteNames& names_;
 };
 
-StatusOr<std::shared_ptr<const ChainHandler>> CompileHandler(const v3::FilterChain& from,
-                                                             const ListenerInputs& inputs,
-                                                             const ChainContext& context) {
-  std::shared_ptr<const ChainHandler> handler;
+// Fills the handler of `to`, and what judges before it.
+Status CompileFilters(const v3::FilterChain& from, const ListenerInputs& inputs,
+                      const ChainContext& context, ChainPlan& to) {
+  std::shared_ptr<const ChainHandler>& handler = to.handler;
   for (const auto& filter : from.filters()) {
     if (handler != nullptr) {
       return absl::InvalidArgumentError(
@@ -226,8 +237,15 @@ StatusOr<std::shared_ptr<const ChainHandler>> CompileHandler(const v3::FilterCha
     if (filter.has_config_discovery()) return Unsupported("filters.config_discovery (ECDS)");
     if (IsObserver(filter.name())) continue;
     const std::string_view type = MessageName(filter.typed_config().type_url());
-    const auto compiler = inputs.compilers.find(type);
-    if (compiler == inputs.compilers.end()) {
+    const auto gate = inputs.compilers.gates.find(type);
+    if (gate != inputs.compilers.gates.end()) {
+      auto compiled = gate->second(filter.typed_config().value());
+      if (!compiled.ok()) return WithContext(compiled.status(), "network filter " + filter.name());
+      to.gates.push_back(*std::move(compiled));
+      continue;
+    }
+    const auto compiler = inputs.compilers.chains.find(type);
+    if (compiler == inputs.compilers.chains.end()) {
       return absl::UnimplementedError(
           fmt::format("Didn't find a registered implementation for '{}' with type URL: '{}'",
                       filter.name(), type));
@@ -239,7 +257,7 @@ StatusOr<std::shared_ptr<const ChainHandler>> CompileHandler(const v3::FilterCha
   if (handler == nullptr) {
     return absl::InvalidArgumentError("no terminal network filter in the filter chain");
   }
-  return handler;
+  return absl::OkStatus();
 }
 
 StatusOr<std::optional<TlsPlan>> CompileTransport(const v3::FilterChain& from) {
@@ -269,6 +287,7 @@ StatusOr<ChainPlan> CompileChain(const v3::FilterChain& from, const ListenerPlan
     for (const ChainPlan& before : earlier->chains) {
       if (before.key != plan.key) continue;
       plan.handler = before.handler;
+      plan.gates = before.gates;
       plan.routes = before.routes;
       return plan;
     }
@@ -276,7 +295,7 @@ StatusOr<ChainPlan> CompileChain(const v3::FilterChain& from, const ListenerPlan
   NotedRoutes routes(inputs.routes);
   const ChainContext context{inputs.clusters, routes, listener.listener.name,
                              listener.listener.direction, plan.tls.has_value()};
-  MELTEMI_ASSIGN_OR_RETURN(plan.handler, CompileHandler(from, inputs, context));
+  MELTEMI_RETURN_IF_ERROR(CompileFilters(from, inputs, context, plan));
   plan.routes = std::move(routes.noted);
   return plan;
 }
@@ -293,6 +312,7 @@ Status AddChain(const v3::FilterChain& from, const ListenerInputs& inputs,
   FilterChain chain;
   chain.name = from.name();
   chain.handler = plan->handler;
+  chain.gates = plan->gates;
   chain.is_tls = plan->tls.has_value();
   if (from.has_transport_socket_connect_timeout()) {
     chain.handshake_timeout = CompileDuration(from.transport_socket_connect_timeout());
@@ -339,6 +359,61 @@ Status RefuseUnsupported(const v3::Listener& from) {
   if (from.has_internal_listener()) return Unsupported("internal_listener");
   if (from.has_api_listener()) return Unsupported("api_listener");
   if (from.transparent().value()) return Unsupported("transparent (TPROXY)");
+  if (from.has_fcds_config()) return Unsupported("fcds_config");
+  if (from.enable_mptcp()) return Unsupported("enable_mptcp");
+  if (from.connection_balance_config().has_extend_balance()) {
+    return Unsupported("connection_balance_config.extend_balance");
+  }
+  for (const auto& more : from.additional_addresses()) {
+    if (more.has_socket_options()) return Unsupported("additional_addresses.socket_options");
+  }
+  return absl::OkStatus();
+}
+
+template <typename Number>
+SocketOption IntegerOption(int level, int name, Number value) {
+  const int number = static_cast<int>(value);
+  return {level, name, std::string(reinterpret_cast<const char*>(&number), sizeof number),
+          SocketOption::State::kPrebind};
+}
+
+Status CompileSockets(const v3::Listener& from, ListenerPlan& to) {
+  using Option = envoy::config::core::v3::SocketOption;
+  if (from.has_tcp_backlog_size()) to.backlog = static_cast<int>(from.tcp_backlog_size().value());
+  to.shares_socket = from.has_enable_reuse_port() && !from.enable_reuse_port().value();
+  if (from.freebind().value()) {
+    to.socket_options.push_back(IntegerOption(IPPROTO_IP, IP_FREEBIND, 1));
+  }
+  if (from.has_tcp_fast_open_queue_length()) {
+    to.socket_options.push_back(
+        IntegerOption(IPPROTO_TCP, TCP_FASTOPEN, from.tcp_fast_open_queue_length().value()));
+    to.socket_options.back().state = SocketOption::State::kListening;
+  }
+  for (const Option& option : from.socket_options()) {
+    if (option.has_type() && !option.type().has_stream()) {
+      return Unsupported("socket_options.type other than stream");
+    }
+    const int level = static_cast<int>(option.level()), name = static_cast<int>(option.name());
+    SocketOption compiled = IntegerOption(level, name, option.int_value());
+    if (option.value_case() == Option::kBufValue) compiled.value = option.buf_value();
+    if (option.state() == Option::STATE_BOUND) compiled.state = SocketOption::State::kBound;
+    if (option.state() == Option::STATE_LISTENING) compiled.state = SocketOption::State::kListening;
+    to.socket_options.push_back(std::move(compiled));
+  }
+  return absl::OkStatus();
+}
+
+Status CompileAccessLogs(const v3::Listener& from, const ListenerInputs& inputs,
+                         CompiledListener& to) {
+  if (from.access_log_size() == 0) return absl::OkStatus();
+  if (inputs.compilers.log == nullptr) return Unsupported("access_log");
+  auto logs = std::make_shared<TcpObservers>();
+  for (const auto& log : from.access_log()) {
+    auto compiled = inputs.compilers.log(log.SerializeAsString());
+    if (!compiled.ok()) return WithContext(compiled.status(), "access_log");
+    logs->push_back(*std::move(compiled));
+  }
+  to.access_logs = std::move(logs);
   return absl::OkStatus();
 }
 
@@ -363,6 +438,15 @@ Status CompileSettings(const v3::Listener& from, ListenerPlan& to) {
     listener.inspection_timeout = CompileDuration(from.listener_filters_timeout());
   }
   listener.continues_on_timeout = from.continue_on_listener_filters_timeout();
+  listener.ignores_global_limit = from.ignore_global_conn_limit() || from.bypass_overload_manager();
+  if (from.has_max_connections_to_accept_per_socket_event()) {
+    const uint32_t count = from.max_connections_to_accept_per_socket_event().value();
+    if (count == 0) {
+      return absl::InvalidArgumentError(
+          "max_connections_to_accept_per_socket_event must be at least 1");
+    }
+    listener.accepts_per_event = count;
+  }
   if (from.has_per_connection_buffer_limit_bytes()) {
     listener.connection_buffer_bytes = from.per_connection_buffer_limit_bytes().value();
   }
@@ -407,6 +491,8 @@ StatusOr<std::shared_ptr<const ListenerPlan>> CompileListener(std::string_view s
   auto plan = std::make_shared<ListenerPlan>();
   Status status = RefuseUnsupported(from);
   if (status.ok()) status = CompileSettings(from, *plan);
+  if (status.ok()) status = CompileSockets(from, *plan);
+  if (status.ok()) status = CompileAccessLogs(from, inputs, plan->listener);
   if (status.ok()) status = CompileChains(from, inputs, earlier, *plan);
   if (!status.ok()) return WithContext(status, "listener " + from.name());
   return std::shared_ptr<const ListenerPlan>(std::move(plan));

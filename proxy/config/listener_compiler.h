@@ -24,9 +24,19 @@ namespace meltemi::proxy {
 // ("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy").
 using ChainCompilers = std::map<std::string, ChainCompiler, std::less<>>;
 
+// Those that judge before it, likewise.
+using GateCompilers = std::map<std::string, GateCompiler, std::less<>>;
+
+struct FilterCompilers {
+  ChainCompilers chains;
+  GateCompilers gates;
+  ConnectionLogCompiler log;  // empty: access_log is refused
+};
+
 struct ChainPlan {
   std::string key;  // the chain's bytes and what its compilation depends on
   std::shared_ptr<const ChainHandler> handler;
+  std::vector<std::shared_ptr<const ConnectionGate>> gates;
   std::optional<TlsPlan> tls;
   std::set<std::string> routes;  // RDS names it waits for
 };
@@ -36,6 +46,9 @@ struct ListenerPlan {
   std::vector<ChainPlan> chains;  // as listener.chains
   bool binds = true;
   std::set<uint16_t> destination_ports;
+  int backlog = 4096;
+  bool shares_socket = false;  // enable_reuse_port: false
+  std::vector<SocketOption> socket_options;
   Duration fetch_timeout{};  // the shortest wait for secrets; 0 = for ever
 
   std::set<std::string> secrets() const;
@@ -44,7 +57,7 @@ struct ListenerPlan {
 };
 
 struct ListenerInputs {
-  const ChainCompilers& compilers;
+  const FilterCompilers& compilers;
   ClusterNames& clusters;
   RouteNames& routes;
 };
@@ -58,8 +71,12 @@ StatusOr<std::shared_ptr<const ListenerPlan>> CompileListener(std::string_view s
 StatusOr<std::shared_ptr<CompiledListener>> BuildListener(const ListenerPlan& plan,
                                                           const Secrets& secrets);
 
-// For the registry. `observers` are told of every connection (access log, istio.stats).
-using TcpObservers = std::vector<std::shared_ptr<const TcpObserver>>;
-ChainCompiler TcpChainCompiler(TcpObservers observers = {});
+// For the registry. `observers` are told of every connection (istio.stats). An empty `log` refuses
+// access_log.
+ChainCompiler TcpChainCompiler(TcpObservers observers = {}, ConnectionLogCompiler log = nullptr,
+                               telemetry::Registry* registry = nullptr);
+// direct_response, and the filters that judge.
+ChainCompiler DirectResponseCompiler();
+GateCompilers NetworkGateCompilers(telemetry::Registry* registry);
 
 }  // namespace meltemi::proxy

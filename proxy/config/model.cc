@@ -173,6 +173,9 @@ StatusOr<std::vector<std::shared_ptr<ListenerSockets>>> Model::OpenSockets(
   request.direction = plan.listener.direction;
   request.is_original_destination = plan.listener.uses_original_destination;
   request.destination_ports.assign(plan.destination_ports.begin(), plan.destination_ports.end());
+  request.backlog = plan.backlog;
+  request.is_shared = plan.shares_socket;
+  request.options = plan.socket_options;
   std::vector<net::Address> wanted{plan.listener.address};
   wanted.insert(wanted.end(), plan.listener.more_addresses.begin(),
                 plan.listener.more_addresses.end());

@@ -45,7 +45,7 @@ class Model final : public ConfigSink {
     const Clock& clock = RealClock();
     SocketSource& sockets;
     size_t workers = 1;
-    ChainCompilers compilers;
+    FilterCompilers compilers;
     RouteCompiler compile_routes;
     telemetry::Registry* registry = nullptr;  // outlives this; nullptr = DNS is not counted
     // Hands a snapshot to the workers and calls back once all run on it.

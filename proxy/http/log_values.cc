@@ -54,6 +54,19 @@ std::optional<std::string_view> ResponseValue(const StreamInfo& info, std::strin
   return std::nullopt;
 }
 
+// `path` = "namespace:key".
+bool PutFact(const DownstreamFacts& down, std::string_view path, std::string& out) {
+  if (down.proxy_header == nullptr) return false;
+  const size_t colon = path.find(':');
+  if (colon == std::string_view::npos) return false;
+  for (const net::ProxyHeader::Fact& fact : down.proxy_header->facts) {
+    if (fact.space == path.substr(0, colon) && fact.key == path.substr(colon + 1)) {
+      return Put(fact.value, out);
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 bool StreamLogValues::Append(const LogCommand& command, std::string& out) const {
@@ -72,13 +85,13 @@ bool StreamLogValues::Append(const LogCommand& command, std::string& out) const 
       return value.has_value() && Put(*value, out);
     }
     case LogField::kAccessLogType:
-      return Put("DownstreamEnd", out);
+      return Put(info_.log_type, out);
     case LogField::kBytesReceived:
       return Put(static_cast<int64_t>(info_.request_body_bytes), out);
     case LogField::kBytesSent:
       return Put(static_cast<int64_t>(info_.response_body_bytes), out);
     case LogField::kProtocol:
-      return Put(http::ProtocolName(info_.request->protocol), out);
+      return !info_.is_tcp && Put(http::ProtocolName(info_.request->protocol), out);
     case LogField::kResponseCode:
       return Put(info_.status, out);
     case LogField::kResponseCodeDetails:
@@ -172,6 +185,10 @@ bool StreamLogValues::AppendDownstream(const LogCommand& command, std::string& o
       return Put(down.tls_version, out);
     case LogField::kRequestedServerName:
       return Put(down.server_name, out);
+    case LogField::kFilterChainName:
+      return Put(down.filter_chain_name, out);
+    case LogField::kDynamicMetadata:  // of a connection: what its PROXY header said
+      return info_.is_tcp && PutFact(down, command.argument, out);
     default:
       return false;
   }

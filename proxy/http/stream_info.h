@@ -34,6 +34,7 @@ struct DownstreamFacts {
   net::Address local;  // where the peer wanted to go: the original destination
   std::string remote_text, remote_ip, local_text, local_ip;
   std::string server_name;
+  std::string_view filter_chain_name;
   std::string local_uri_san;  // of our own certificate
   std::string peer_uri_san, peer_dns_san, peer_subject, peer_certificate_der;
   std::string tls_version, tls_cipher;
@@ -89,6 +90,8 @@ struct StreamInfo {
   std::string_view upstream_service_time;  // as sent, in `arena`
   bool is_grpc = false;
   bool is_local = false;  // the response is ours
+  bool is_tcp = false;    // a connection below HTTP: the request is empty
+  std::string_view log_type = "DownstreamEnd";
   bool is_cors_preflight = false;
   bool has_peer_headers = false;  // the client offered metadata exchange
   std::string_view cors_origin;   // allowed by the route's policy

@@ -10,10 +10,12 @@
 #include <string>
 #include <string_view>
 
+#include "lib/base/clock.h"
 #include "lib/base/status.h"
 #include "lib/net/address.h"
 #include "lib/net/connection.h"
 #include "lib/net/proxy_header.h"
+#include "proxy/listener/tcp_observer.h"
 
 namespace meltemi::proxy {
 
@@ -28,7 +30,8 @@ enum class Direction : uint8_t { kUnspecified, kInbound, kOutbound };
 struct AcceptedConnection {
   std::unique_ptr<net::Connection> connection;
   net::Address original_destination;  // SO_ORIGINAL_DST, a PROXY header's, or the local address
-  net::Address direct_remote;  // the socket's peer; connection->remote_address() = the client
+  net::Address remote;                // the client: a PROXY header's word, or the socket's peer
+  net::Address direct_remote;         // the socket's peer
   // What a PROXY header in front said; nullptr when there was none.
   std::shared_ptr<const net::ProxyHeader> proxy_header;
   std::string_view listener_name;
@@ -41,6 +44,9 @@ struct AcceptedConnection {
   // First detected application protocol: ALPN of the handshake or the inspector ("h2", "http/1.1",
   // "http/1.0", "h2c", "istio" …); "" when not detected.
   std::string application_protocol;
+  std::string cluster_name;  // "" = the handler's own choice (sni_cluster)
+  // Of the listener; nullptr: none. A handler that reports connections writes them too.
+  std::shared_ptr<const TcpObservers> listener_logs;
 };
 
 // One connection under way. Destroying it closes the connection at once.
@@ -52,9 +58,27 @@ class ActiveConnection {
   virtual void Drain() = 0;
 };
 
+// A network filter that is not the last of its chain: judges a connection before the handler has
+// it. Immutable, shared by the workers.
+class ConnectionGate {
+ public:
+  struct Verdict {
+    bool is_passed = true;
+    Duration delay{};            // a refused connection is kept, unread, for so long
+    std::string detail;          // why, for access logs
+    std::shared_ptr<void> hold;  // kept as long as a passed connection
+  };
+  virtual ~ConnectionGate() = default;
+  virtual Verdict Judge(Worker& worker, AcceptedConnection& connection) const = 0;
+};
+
 class ChainHandler {
  public:
   virtual ~ChainHandler() = default;
+  // True: it reports connections to their listener's logs, with more than the listener knows.
+  virtual bool reports_connections() const { return false; }
+  // A gate refused this one; for the handler's own access log.
+  virtual void OnRefused(Worker&, const AcceptedConnection&, std::string_view /*detail*/) const {}
   // Takes the connection over: sets its callbacks, so that reading begins. When it is over the
   // ActiveConnection calls worker.End(*this). Never calls End inside Accept; nullptr = refused,
   // closed.
@@ -74,6 +98,11 @@ struct ChainContext {
 
 // Compilers of network filters by type URL; each takes the serialized message of the filter's
 // typed_config. proxy/http registers HttpConnectionManager, proxy/listener TcpProxy.
+using GateCompiler =
+    std::function<StatusOr<std::shared_ptr<const ConnectionGate>>(std::string_view serialized)>;
+// A serialized envoy.config.accesslog.v3.AccessLog for connections.
+using ConnectionLogCompiler =
+    std::function<StatusOr<std::shared_ptr<const TcpObserver>>(std::string_view serialized)>;
 using ChainCompiler = std::function<StatusOr<std::shared_ptr<const ChainHandler>>(
     std::string_view serialized, const ChainContext& context)>;
 

@@ -35,6 +35,19 @@ void RemoveStaleSocket(const net::Address& address) {
   if (path[0] != '\0') ::unlink(path);
 }
 
+Status SetOptions(int fd, const ListenRequest& request, const net::Address& address,
+                  SocketOption::State state) {
+  for (const SocketOption& option : request.options) {
+    if (option.state != state) continue;
+    if (::setsockopt(fd, option.level, option.name, option.value.data(),
+                     static_cast<socklen_t>(option.value.size())) != 0) {
+      const std::string step = fmt::format("set socket option {}/{} on", option.level, option.name);
+      return SystemError(request, address, step.c_str());
+    }
+  }
+  return absl::OkStatus();
+}
+
 StatusOr<ListeningSocket> BindOne(const ListenRequest& request, const net::Address& address,
                                   bool is_shared) {
   Fd fd = NewSocket(address.family());
@@ -50,9 +63,12 @@ StatusOr<ListeningSocket> BindOne(const ListenRequest& request, const net::Addre
   if (address.family() == AF_INET6 && !address.is_any()) {
     ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
   }
+  MELTEMI_RETURN_IF_ERROR(SetOptions(fd.get(), request, address, SocketOption::State::kPrebind));
   if (::bind(fd.get(), address.data(), address.length()) != 0)
     return SystemError(request, address, "bind");
+  MELTEMI_RETURN_IF_ERROR(SetOptions(fd.get(), request, address, SocketOption::State::kBound));
   if (::listen(fd.get(), request.backlog) != 0) return SystemError(request, address, "listen on");
+  MELTEMI_RETURN_IF_ERROR(SetOptions(fd.get(), request, address, SocketOption::State::kListening));
   sockaddr_storage bound{};
   socklen_t length = sizeof bound;
   if (::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&bound), &length) != 0) {
@@ -84,13 +100,15 @@ class HostSockets final : public SocketSource {
     std::vector<ListeningSocket> sockets;
     net::Address address = wanted;
     for (size_t i = 0; i < workers; ++i) {
-      if (i > 0 && !address.is_ip()) {  // Unix sockets have no SO_REUSEPORT: workers share one
+      // Unix sockets have no SO_REUSEPORT: workers share one.
+      if (i > 0 && (request.is_shared || !address.is_ip())) {
         Fd copy(::fcntl(sockets[0].fd.get(), F_DUPFD_CLOEXEC, 0));
         if (!copy.valid()) return SystemError(request, address, "duplicate");
         sockets.push_back({std::move(copy), address});
         continue;
       }
-      MELTEMI_ASSIGN_OR_RETURN(ListeningSocket bound, BindOne(request, address, workers > 1));
+      MELTEMI_ASSIGN_OR_RETURN(ListeningSocket bound,
+                               BindOne(request, address, workers > 1 && !request.is_shared));
       address = bound.address;
       sockets.push_back(std::move(bound));
     }

@@ -21,6 +21,7 @@ struct FilterChain {
   std::string name;
   std::shared_ptr<const ChainHandler>
       handler;  // the same object over updates that leave the chain alone
+  std::vector<std::shared_ptr<const ConnectionGate>> gates;  // in order, before the handler
   bool is_tls = false;
   std::shared_ptr<const tls::ServerContext>
       tls;  // nullptr with is_tls: secrets missing, handshakes refused
@@ -43,6 +44,7 @@ struct Inspection {
   bool is_used = false;
   bool is_inverted = false;  // not_match: inspects only the ports listed
   PortRanges disabled_ports;
+  size_t hello_bytes_max = 64 * 1024;  // TLS
   bool AppliesTo(uint32_t port) const {
     return is_used && disabled_ports.Contains(port) == is_inverted;
   }
@@ -95,6 +97,9 @@ struct CompiledListener {
   Inspection tls_inspector, http_inspector;
   Duration inspection_timeout = std::chrono::seconds(15);  // 0 = none
   bool continues_on_timeout = false;
+  size_t accepts_per_event = 64;
+  bool ignores_global_limit = false;
+  std::shared_ptr<const TcpObservers> access_logs;  // nullptr: none
   size_t connection_buffer_bytes = 1024 * 1024;
 
   std::vector<FilterChain> chains;

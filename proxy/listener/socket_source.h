@@ -17,6 +17,14 @@
 
 namespace meltemi::proxy {
 
+// setsockopt on a listening socket before the bind, after it, or once it listens.
+struct SocketOption {
+  enum class State : uint8_t { kPrebind, kBound, kListening };
+  int level = 0, name = 0;
+  std::string value;  // as the kernel takes it
+  State state = State::kPrebind;
+};
+
 struct ListenRequest {
   std::string listener_name;
   net::Address address;  // as configured
@@ -24,7 +32,9 @@ struct ListenRequest {
   bool is_original_destination = false;  // use_original_dst: connections are redirected to it
   // Ports its filter chains match by destination: those a source without redirection binds instead.
   std::vector<uint16_t> destination_ports;
-  int backlog = 4096;  // the kernel cuts it to somaxconn
+  int backlog = 4096;      // the kernel cuts it to somaxconn
+  bool is_shared = false;  // one socket that all workers accept from (enable_reuse_port: false)
+  std::vector<SocketOption> options;
 };
 
 // One bound, listening, non-blocking socket.

@@ -271,6 +271,8 @@ WorkerListeners::Waiting::Verdict WorkerListeners::Waiting::Inspect() {
 
 WorkerListeners::Waiting::Verdict WorkerListeners::Waiting::LookForTls(std::string_view bytes) {
   ClientHello hello = ParseClientHello(bytes);
+  const bool is_long = bytes.size() >= listener_->tls_inspector.hello_bytes_max;
+  if (is_long && hello.state == ClientHello::State::kNeedMore) return Verdict::kRefused;
   switch (hello.state) {
     case ClientHello::State::kNeedMore:
       return Verdict::kNeedMore;
@@ -310,7 +312,10 @@ WorkerListeners::Waiting::Verdict WorkerListeners::Waiting::LookForHttp(std::str
 
 void WorkerListeners::Waiting::Take(const FilterChain& chain) {
   net::ConnectionLimits limits;
-  limits.output_bytes_high = std::min(limits.output_bytes_high, listener_->connection_buffer_bytes);
+  if (listener_->connection_buffer_bytes > 0) {  // 0 = no limit of its own
+    limits.output_bytes_high =
+        std::min(limits.output_bytes_high, listener_->connection_buffer_bytes);
+  }
   runtime::Loop& loop = owner_.worker_.loop();
   std::unique_ptr<net::RecordLayer> records;
   if (chain.is_tls) {
@@ -344,7 +349,7 @@ void WorkerListeners::Waiting::OnConnected() {
 
 void WorkerListeners::Waiting::OnClosed(net::CloseReason) {
   owner_.tls_counters_.CountFailure(connection_->tls_failure_kind(), listener_->stat_name);
-  owner_.Refuse(*this, ListenerEvent::kTransportError);
+  owner_.Refuse(*this, ListenerEvent::kTransportError, connection_->tls_failure());
 }
 
 AcceptedConnection WorkerListeners::Waiting::Describe(const FilterChain& chain,
@@ -352,7 +357,9 @@ AcceptedConnection WorkerListeners::Waiting::Describe(const FilterChain& chain,
   AcceptedConnection accepted;
   accepted.connection = std::move(connection);
   accepted.original_destination = destination_;
+  accepted.remote = remote_;
   accepted.direct_remote = direct_remote_;
+  accepted.listener_logs = listener_->access_logs;
   accepted.proxy_header = proxy_header_;
   accepted.listener_name = listener_->name;
   accepted.filter_chain_name = chain.name;

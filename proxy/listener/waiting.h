@@ -26,6 +26,7 @@ class WorkerListeners::Waiting final : private runtime::FdHandler,
   // No event reaches it from now on.
   void Abandon();
 
+  std::shared_ptr<void> unit;  // of the process's limit on connections
   const ListenerPtr& listener() const { return listener_; }
   ChainQuery query() const {
     return {destination_, remote_, server_name_, transport_protocol_, application_protocols_};

@@ -7,10 +7,55 @@
 #include <cerrno>
 #include <utility>
 
+#include "lib/base/log.h"
 #include "proxy/config/snapshot.h"
 #include "proxy/listener/waiting.h"
 
 namespace meltemi::proxy {
+
+// What the logs of a listener tell of a connection whose handler reports nothing to them.
+struct WorkerListeners::ConnectionRecord {
+  ConnectionRecord(Worker& of, const AcceptedConnection& from)
+      : worker(of), begin(of.loop().Now()) {
+    accepted.original_destination = from.original_destination;
+    accepted.remote = from.remote;
+    accepted.direct_remote = from.direct_remote;
+    accepted.proxy_header = from.proxy_header;
+    accepted.listener_name = from.listener_name;
+    accepted.filter_chain_name = from.filter_chain_name;
+    accepted.direction = from.direction;
+    accepted.is_tls = from.is_tls;
+    accepted.server_name = from.server_name;
+    accepted.listener_logs = from.listener_logs;
+  }
+  ~ConnectionRecord() {
+    TcpSummary summary;
+    summary.accepted = &accepted;
+    summary.duration = worker.loop().Now() - begin;
+    summary.response_flags = flags;
+    summary.termination_detail = detail;
+    for (const auto& log : *accepted.listener_logs) log->Observe(worker, summary);
+  }
+  Worker& worker;
+  const MonotonicTime begin;
+  AcceptedConnection accepted;
+  std::string flags = "-", detail;
+};
+
+// Refused, but kept unread for a while, so that a client that comes again at once is slowed down.
+class WorkerListeners::HeldConnection final : public ActiveConnection {
+ public:
+  HeldConnection(Worker& worker, std::unique_ptr<net::Connection> connection, Duration delay)
+      : connection_(std::move(connection)),
+        timer_(worker.loop(), [this, &worker] { worker.End(*this); }) {
+    timer_.Arm(delay);
+  }
+  void Drain() override {}
+
+ private:
+  const std::unique_ptr<net::Connection> connection_;
+  runtime::Timer timer_;
+};
 
 // The socket of one address on this worker.
 class WorkerListeners::Acceptor final {
@@ -47,8 +92,7 @@ class WorkerListeners::Acceptor final {
 
 void WorkerListeners::Acceptor::Watch::Accept() {
   // A burst of new connections must not keep established ones waiting.
-  constexpr int kAcceptsPerTurn = 64;
-  for (int i = 0; i < kAcceptsPerTurn; ++i) {
+  for (size_t i = 0; i < acceptor.listener_->accepts_per_event; ++i) {
     sockaddr_storage storage;
     socklen_t length = sizeof storage;
     auto* address = reinterpret_cast<sockaddr*>(&storage);
@@ -61,6 +105,7 @@ void WorkerListeners::Acceptor::Watch::Accept() {
     if (errno == EAGAIN || errno == EWOULDBLOCK) return;
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
       pause.Arm(std::chrono::milliseconds(100));  // no event tells when there is room again
+      acceptor.owner_.NoteOutOfDescriptors(*acceptor.listener_);
       return;
     }
     // The peer gave up in the queue (ECONNABORTED and the like): the next may be well.
@@ -78,6 +123,19 @@ WorkerListeners::WorkerListeners(Worker& worker, ListenerLimits limits,
 
 WorkerListeners::~WorkerListeners() = default;
 
+// Once a minute: a full table would fill the disk with lines next.
+void WorkerListeners::NoteOutOfDescriptors(const CompiledListener& listener) {
+  constexpr Duration kLogInterval = std::chrono::minutes(1);
+  counters_.Count(ListenerEvent::kOutOfDescriptors, listener.stat_name);
+  const MonotonicTime now = worker_.loop().Now();
+  if (descriptors_logged_ != MonotonicTime{} && now - descriptors_logged_ < kLogInterval) return;
+  descriptors_logged_ = now;
+  MELTEMI_LOG(warn,
+              "listener {}: out of descriptors; connections wait in the kernel's queue (raise "
+              "RLIMIT_NOFILE, or lower the number of connections)",
+              listener.name);
+}
+
 void WorkerListeners::OnAccepted(ListenerPtr listener, Fd socket, const net::Address& remote) {
   ++accepted_;
   counters_.Count(ListenerEvent::kAccepted, listener->stat_name);
@@ -85,7 +143,16 @@ void WorkerListeners::OnAccepted(ListenerPtr listener, Fd socket, const net::Add
     counters_.Count(ListenerEvent::kOverflow, listener->stat_name);
     return;
   }
+  std::shared_ptr<void> unit;
+  if (limits_.process_connections_max > 0 && !listener->ignores_global_limit) {
+    unit = runtime::SharedCount::Take(limits_.process_connections, limits_.process_connections_max);
+    if (unit == nullptr) {
+      counters_.Count(ListenerEvent::kGlobalOverflow, listener->stat_name);
+      return;
+    }
+  }
   auto owned = std::make_unique<Waiting>(*this, std::move(listener), std::move(socket), remote);
+  owned->unit = std::move(unit);
   Waiting& waiting = *owned;
   waiting_.emplace(&waiting, std::move(owned));
   if (waiting.Begin()) ChooseChain(waiting);
@@ -106,7 +173,7 @@ void WorkerListeners::ChooseChain(Waiting& waiting) {
   const CompiledListener& listener = *waiting.listener();
   int index = listener.matcher->Find(waiting.query());
   if (index < 0) index = listener.default_chain;
-  if (index < 0) return Refuse(waiting, ListenerEvent::kNoMatch);
+  if (index < 0) return Refuse(waiting, ListenerEvent::kNoMatch, "filter_chain_not_found");
   waiting.Take(listener.chains[static_cast<size_t>(index)]);
 }
 
@@ -115,13 +182,42 @@ void WorkerListeners::Establish(Waiting& waiting, const FilterChain& chain,
   Active active;
   active.listener = waiting.listener();
   active.handler = chain.handler;
-  active.connection =
-      chain.handler->Accept(worker_, waiting.Describe(chain, std::move(connection)));
-  if (active.connection) {
-    ActiveConnection* key = active.connection.get();
-    active_.emplace(key, std::move(active));
+  active.holds.push_back(std::move(waiting.unit));
+  AcceptedConnection accepted = waiting.Describe(chain, std::move(connection));
+  if (accepted.listener_logs != nullptr && !chain.handler->reports_connections()) {
+    active.record = std::make_shared<ConnectionRecord>(worker_, accepted);
+  }
+  if (chain.gates.empty() || PassGates(chain, accepted, active)) {
+    active.connection = chain.handler->Accept(worker_, std::move(accepted));
+    Keep(std::move(active));
   }
   Forget(waiting);
+}
+
+bool WorkerListeners::PassGates(const FilterChain& chain, AcceptedConnection& accepted,
+                                Active& active) {
+  for (const auto& gate : chain.gates) {
+    ConnectionGate::Verdict verdict = gate->Judge(worker_, accepted);
+    if (verdict.is_passed) {
+      if (verdict.hold != nullptr) active.holds.push_back(std::move(verdict.hold));
+      continue;
+    }
+    if (active.record != nullptr) active.record->detail = verdict.detail;
+    chain.handler->OnRefused(worker_, accepted, verdict.detail);
+    if (verdict.delay > Duration::zero()) {
+      active.connection =
+          std::make_unique<HeldConnection>(worker_, std::move(accepted.connection), verdict.delay);
+      Keep(std::move(active));
+    }
+    return false;
+  }
+  return true;
+}
+
+void WorkerListeners::Keep(Active active) {
+  if (active.connection == nullptr) return;
+  ActiveConnection* key = active.connection.get();
+  active_.emplace(key, std::move(active));
 }
 
 void WorkerListeners::Forget(Waiting& waiting) {
@@ -133,9 +229,21 @@ void WorkerListeners::Forget(Waiting& waiting) {
   worker_.loop().DeferDelete(std::move(last));
 }
 
-void WorkerListeners::Refuse(Waiting& waiting, ListenerEvent why) {
+void WorkerListeners::Refuse(Waiting& waiting, ListenerEvent why, std::string_view detail) {
   counters_.Count(why, waiting.listener()->stat_name);
+  if (waiting.listener()->access_logs != nullptr) {
+    const char* flags = why == ListenerEvent::kNoMatch ? "NR" : "-";
+    ReportRefused(waiting, flags, detail);
+  }
   Forget(waiting);
+}
+
+void WorkerListeners::ReportRefused(Waiting& waiting, std::string_view flags,
+                                    std::string_view detail) {
+  static const FilterChain none;
+  ConnectionRecord record(worker_, waiting.Describe(none, nullptr));
+  record.flags = flags;
+  record.detail = detail;
 }
 
 void WorkerListeners::End(ActiveConnection& connection) {

@@ -20,6 +20,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "lib/runtime/loop.h"
+#include "lib/runtime/shared_count.h"
 #include "proxy/listener/listener_config.h"
 #include "proxy/listener/listener_counters.h"
 #include "proxy/upstream/tls_counters.h"
@@ -31,6 +32,9 @@ struct ListenerLimits {
   size_t connections_max = 100'000;  // per worker, established
   size_t waiting_max = 10'000;  // per worker, before their handler; beyond it accepts are closed
   Duration drain_time = std::chrono::seconds(600);  // Envoy's --drain-time-s
+  // Of all workers (global_downstream_max_connections); 0 = none.
+  uint64_t process_connections_max = 0;
+  std::shared_ptr<runtime::SharedCount> process_connections;
 };
 
 class WorkerListeners final {
@@ -52,12 +56,17 @@ class WorkerListeners final {
 
  private:
   class Acceptor;
+  class HeldConnection;
+  struct ConnectionRecord;
   class Waiting;
+  // Destroyed from the last to the first: reports refer to the listener.
   struct Active {
-    std::unique_ptr<ActiveConnection> connection;
+    std::vector<std::shared_ptr<void>> holds;  // of limits
     std::shared_ptr<const CompiledListener> listener;
     std::shared_ptr<const ChainHandler> handler;
-    MonotonicTime drain_deadline{};  // zero: not draining
+    std::unique_ptr<ActiveConnection> connection;
+    std::shared_ptr<ConnectionRecord> record;  // for the listener's logs, where nobody else reports
+    MonotonicTime drain_deadline{};            // zero: not draining
   };
   using ListenerPtr = std::shared_ptr<const CompiledListener>;
 
@@ -69,8 +78,13 @@ class WorkerListeners final {
   void Establish(Waiting& waiting, const FilterChain& chain,
                  std::unique_ptr<net::Connection> connection);
   void Forget(Waiting& waiting);  // freed at the end of the pass
-  void Refuse(Waiting& waiting, ListenerEvent why);
+  void Refuse(Waiting& waiting, ListenerEvent why, std::string_view detail = "");
   void UpdateAcceptors(const Snapshot& snapshot);
+  // False: a gate refused; the connection is closed, or held until its delay is over.
+  bool PassGates(const FilterChain& chain, AcceptedConnection& accepted, Active& active);
+  void Keep(Active active);
+  void ReportRefused(Waiting& waiting, std::string_view flags, std::string_view detail);
+  void NoteOutOfDescriptors(const CompiledListener& listener);
   void DrainWhere(const std::function<bool(const Active&)>& is_leaving);
   void CutOverdue();
 
@@ -84,6 +98,7 @@ class WorkerListeners final {
   absl::flat_hash_map<ActiveConnection*, Active> active_;
   runtime::Timer drain_timer_;
   uint64_t accepted_ = 0;
+  MonotonicTime descriptors_logged_{};
 };
 
 }  // namespace meltemi::proxy

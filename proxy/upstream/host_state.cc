@@ -128,7 +128,9 @@ std::unique_ptr<net::Connection> HostState::Connect(const std::vector<std::strin
     return nullptr;
   }
   net::ConnectionLimits limits;
-  limits.output_bytes_high = std::min(limits.output_bytes_high, config.connection_buffer_bytes);
+  if (config.connection_buffer_bytes > 0) {
+    limits.output_bytes_high = std::min(limits.output_bytes_high, config.connection_buffer_bytes);
+  }
   return net::Connection::Connect(loop(), cluster_.blocks(), std::move(socket), info_->address,
                                   config.info.connect_timeout, std::move(records), limits);
 }

@@ -2,6 +2,7 @@
 raw sockets on both sides."""
 import json
 import socket
+import subprocess
 import threading
 
 import yaml
@@ -50,25 +51,51 @@ def cluster(port, name="origin", **fields):
         "cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": at(port)}}]}]}, **fields}
 
 
+def file_log(path, text):
+    """An access logger that writes lines of `text`."""
+    return typed("envoy.access_loggers.file", "access_loggers.file.v3.FileAccessLog", path=str(path),
+                 log_format={"text_format_source": {"inline_string": text + "\n"}})
+
+
 def http2_upstream():
     """`typed_extension_protocol_options` of a cluster that speaks HTTP/2."""
     return {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
         "@type": TYPE + "upstreams.http.v3.HttpProtocolOptions", "explicit_http_config": {"http2_protocol_options": {}}}}
 
 
+class Plain(yaml.SafeDumper):
+    """Without aliases for what stands twice: those are refused."""
+
+    def ignore_aliases(self, data):
+        return True
+
+
+def bootstrap(listeners, clusters, **fields):
+    return yaml.dump({"static_resources": {"listeners": listeners, "clusters": clusters}, **fields}, Dumper=Plain)
+
+
+def refusal(directory, listeners, clusters, **fields):
+    """What meltemi-proxy says of a bootstrap that it does not take."""
+    file = directory / "refused.yaml"
+    file.write_text(bootstrap(listeners, clusters, **fields))
+    result = subprocess.run([BIN / "meltemi-proxy", "-c", file, "--mode", "validate"], capture_output=True, text=True, timeout=20)
+    assert result.returncode == 1, result
+    return result.stdout + result.stderr
+
+
 class Proxy:
     """meltemi-proxy (or Envoy) on a static bootstrap; ready when it returns. Close it, or use it in a `with`."""
 
-    def __init__(self, directory, listeners, clusters, *flags, envoy=False, admin=None, env=None, **bootstrap):
+    def __init__(self, directory, listeners, clusters, *flags, envoy=False, admin=None, env=None, concurrency=1, **fields):
         self.name = "envoy" if envoy else "meltemi"
         self.admin_port = admin or free_port()
         self.config = {"admin": {"address": at(self.admin_port)},
-                       "static_resources": {"listeners": listeners, "clusters": clusters}, **bootstrap}
+                       "static_resources": {"listeners": listeners, "clusters": clusters}, **fields}
         stem = f"{self.name}-{self.admin_port}"
         self.file = directory / f"{stem}.yaml"
-        self.file.write_text(yaml.safe_dump(json.loads(json.dumps(self.config))))  # without aliases
+        self.file.write_text(yaml.dump(self.config, Dumper=Plain))
         program = [ENVOY, "--disable-hot-restart", "-l", "warning"] if envoy else [BIN / "meltemi-proxy"]
-        self.program = Program([*program, "-c", self.file, "--concurrency", "1", *flags], directory / f"{stem}.log", env=env)
+        self.program = Program([*program, "-c", self.file, "--concurrency", str(concurrency), *flags], directory / f"{stem}.log", env=env)
         wait_until(self.is_ready, what=f"{self.name} to be ready")
 
     def is_ready(self):
@@ -148,13 +175,14 @@ def read_until(connection, mark):
 def talk(port, data, timeout=10, end=True):
     """Sends raw bytes, reads to the end of the answer. `end` closes our half after the request."""
     with socket.create_connection(("127.0.0.1", port), timeout=timeout) as client:
-        client.sendall(data)
-        if end:
-            client.shutdown(socket.SHUT_WR)
         answer = b""
         try:
+            client.sendall(data)
+            if end:
+                client.shutdown(socket.SHUT_WR)
             while more := client.recv(65536):
                 answer += more
-        except ConnectionResetError:
-            pass
+        except OSError as error:
+            if isinstance(error, TimeoutError):
+                raise
         return answer
