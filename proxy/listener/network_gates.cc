@@ -35,7 +35,8 @@ void Count(Worker& worker, telemetry::Family* family, std::string_view label) {
 bool IsAuthenticated(const AcceptedConnection& connection,
                      const std::vector<routing::StringMatch>& name) {
   const net::TlsPeer* peer = connection.connection->tls_peer();
-  if (peer == nullptr || peer->certificate_der.empty()) return false;
+  // What an unverified certificate says is a claim, no identity.
+  if (peer == nullptr || peer->certificate_der.empty() || !peer->is_verified) return false;
   if (name.empty()) return true;
   if (!peer->uri_san.empty()) return name[0].Matches(peer->uri_san);
   return name[0].Matches(peer->dns_san.empty() ? peer->subject : peer->dns_san);

@@ -55,6 +55,7 @@ class PreambleLayer final : public net::RecordLayer {
   void ShutdownWrite(int fd) override { inner_->ShutdownWrite(fd); }
   const net::TlsPeer& peer() const override { return inner_->peer(); }
   std::string_view failure() const override { return inner_->failure(); }
+  net::TlsFailure failure_kind() const override { return inner_->failure_kind(); }
 
  private:
   std::string preamble_;
