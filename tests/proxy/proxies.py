@@ -94,7 +94,7 @@ class Proxy:
         stem = f"{self.name}-{self.admin_port}"
         self.file = directory / f"{stem}.yaml"
         self.file.write_text(yaml.dump(self.config, Dumper=Plain))
-        program = [ENVOY, "--disable-hot-restart", "-l", "warning"] if envoy else [BIN / "meltemi-proxy"]
+        program = [ENVOY, "--disable-hot-restart", "-l", "warning", "--file-flush-interval-msec", "100"] if envoy else [BIN / "meltemi-proxy"]
         self.program = Program([*program, "-c", self.file, "--concurrency", str(concurrency), *flags], directory / f"{stem}.log", env=env)
         wait_until(self.is_ready, what=f"{self.name} to be ready")
 

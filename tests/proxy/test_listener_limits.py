@@ -191,7 +191,7 @@ def test_out_of_descriptors(tmp_path):
         assert proxy.stats()[f"listener.127.0.0.1_{tcp}.accept_out_of_descriptors"] > 0
         # Room for the client's connection and none for the host's.
         used = len(list(pathlib.Path(f"/proc/{pid}/fd").iterdir()))
-        for room in range(8, 0, -1):
+        for room in range(8, -24, -1):
             resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + room, hard))
             answer = talk(http, request, end=False)
             if b" 200 " not in answer:
