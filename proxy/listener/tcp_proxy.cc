@@ -124,7 +124,7 @@ class TcpSession final : public ActiveConnection,
   std::optional<runtime::Timer> log_timer_;
   ClusterId cluster_ = kNoId;
   const TcpProxyConfig::Target* target_ = nullptr;
-  uint64_t bytes_received_ = 0;  // passed on to the upstream
+  uint64_t bytes_received_ = 0;        // passed on to the upstream
   const Host* failed_host_ = nullptr;  // while its failure is dealt with
   uint32_t attempts_ = 0;
   bool is_connecting_ = false;
