@@ -50,6 +50,8 @@ struct Limits {
       64 * 1024;               // body bytes held per stream and direction; HTTP/2 stream window
   uint32_t streams_max = 100;  // concurrent, HTTP/2
   uint32_t connection_window_bytes = 1024 * 1024;
+  Duration request_head_time{0};  // from a head's first byte to its end, then 408; 0 = no limit
+  Duration delayed_close = std::chrono::seconds(1);  // for the peer to read our last bytes
   size_t pipelined_requests_max = 64;  // HTTP/1 requests answered per pass before others get a turn
   Http1Options http1 = {};
   Http2Options http2 = {};
@@ -62,6 +64,12 @@ class ServerConnectionCallbacks {
   // A new request begins; called when its head is complete. The callee sets the stream's callbacks
   // at once; OnHead follows. Returning without doing so resets the stream.
   virtual void OnStream(ServerStream& stream) = 0;
+  // HTTP/1: bytes could not be parsed, and `head`, whose status is set, is about to be the answer.
+  // The callee may add fields, and returns a body that lives until the next call.
+  virtual std::string_view FillRefusal(ResponseHead& head, std::string_view detail) {
+    (void)head, (void)detail;
+    return {};
+  }
   // Bytes could not be parsed: the codec already answered (400, 431, 413, GOAWAY). `detail` is a
   // static token for the access log, e.g. "http1.codec_error", "request_headers_too_large".
   virtual void OnProtocolError(std::string_view detail) { (void)detail; }

@@ -15,11 +15,7 @@ std::string_view WithoutPort(std::string_view authority) {
   if (colon == std::string_view::npos) return authority;
   const size_t bracket = authority.rfind(']');
   if (bracket != std::string_view::npos && bracket > colon) return authority;  // "[::1]"
-  if (bracket == std::string_view::npos && authority.find(':') != colon) return authority;  // "::1"
-  const std::string_view port = authority.substr(colon + 1);
-  const bool is_port =
-      std::all_of(port.begin(), port.end(), [](char c) { return c >= '0' && c <= '9'; });
-  return is_port ? authority.substr(0, colon) : authority;
+  return authority.substr(0, colon);
 }
 
 HostTable::Map& HostTable::OfLength(std::vector<Wildcards>& wildcards, size_t bytes) {

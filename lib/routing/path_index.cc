@@ -21,8 +21,8 @@ bool StartsWith(std::string_view path, std::string_view prefix, bool is_case_sen
 
 bool PathMatch::Matches(std::string_view path, bool is_connect) const {
   if (kind == Kind::kConnect) return is_connect;
-  // A CONNECT without a path meets the catch-all prefix only.
-  if (is_connect && path.empty()) return kind == Kind::kPrefix && text == "/";
+  // A CONNECT has no path that anything else could match (Envoy).
+  if (is_connect && path.empty()) return false;
   switch (kind) {
     case Kind::kPrefix:
       return StartsWith(path, text, is_case_sensitive);
@@ -81,8 +81,6 @@ size_t PathIndex::Gather(std::string_view path, std::array<Cursor, kCursorsMax>&
   int32_t at = static_cast<int32_t>(after - prefixes_.begin()) - 1;
   while (at >= 0 && !path.starts_with(prefixes_[at].text)) at = prefixes_[at].parent;
   for (; at >= 0 && count <= kCursorsMax; at = prefixes_[at].parent) add(prefixes_[at].routes);
-  // A CONNECT without a path must still meet the catch-all.
-  if (path.empty()) return kCursorsMax + 1;
   return std::min(count, kCursorsMax + 1);
 }
 

@@ -86,13 +86,21 @@ struct ForwardAction {
   Duration timeout = std::chrono::seconds(15);  // 0 = none
   std::optional<Duration> idle_timeout;
   std::optional<Duration>
-      stream_duration_max;                   // 0 = none, set = overrides the connection manager's
-  std::optional<Duration> grpc_timeout_max;  // set = grpc-timeout is obeyed; 0 = without bound
+      stream_duration_max;  // 0 = none, set = overrides the connection manager's
+  // Set = grpc-timeout takes the place of `timeout`, less the offset; 0 = without bound.
+  std::optional<Duration> grpc_timeout_max;
+  Duration grpc_timeout_offset{0};
+  // Set = grpc-timeout takes the place of `stream_duration_max`, less the offset; 0 = without
+  // bound.
+  std::optional<Duration> grpc_duration_max;
+  Duration grpc_duration_offset{0};
+  bool has_stream_duration = false;  // then grpc-timeout is sent on as it came
 
   std::shared_ptr<const RetryPolicy> retry;
   std::vector<HashPolicy> hash;
   std::vector<Mirror> mirrors;
   std::vector<std::pair<std::string, bool>> upgrades;  // lower-case token, enabled
+  bool terminates_connect = false;  // a CONNECT's bytes go to the cluster as they are
   std::vector<std::pair<std::string, std::string>> subset;
 };
 

@@ -149,6 +149,12 @@ StatusOr<AccessLogFormat> AccessLogFormat::CompileText(std::string_view format) 
   return compiled;
 }
 
+StatusOr<AccessLogFormat> AccessLogFormat::CompileBody(std::string_view format) {
+  MELTEMI_ASSIGN_OR_RETURN(AccessLogFormat compiled, CompileText(format));
+  compiled.is_body_ = true;
+  return compiled;
+}
+
 StatusOr<AccessLogFormat> AccessLogFormat::CompileJson(
     const std::vector<std::pair<std::string, std::string>>& members) {
   AccessLogFormat compiled;
@@ -172,7 +178,7 @@ void AccessLogFormat::Run(const LogValues& values, std::string& out) const {
       out.resize(from + part.command.length_max);
     }
     if (!is_json_) {
-      CleanText(out, from);
+      if (!is_body_) CleanText(out, from);
     } else if (NeedsEscape(std::string_view(out).substr(from))) {
       EscapeJson(out, from);
     }

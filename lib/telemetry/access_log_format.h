@@ -43,6 +43,8 @@ class AccessLogFormat final {
  public:
   // An unknown command or an unbalanced % is an error that names it.
   static StatusOr<AccessLogFormat> CompileText(std::string_view format);
+  // The same for a response's body: control characters of values stay.
+  static StatusOr<AccessLogFormat> CompileBody(std::string_view format);
   // Members in the order given. A value that is one single command keeps its type: numbers stay
   // numbers, a missing value becomes null.
   static StatusOr<AccessLogFormat> CompileJson(
@@ -65,6 +67,7 @@ class AccessLogFormat final {
   static Status CompileParts(std::string_view format, std::vector<Part>& parts);
 
   bool is_json_ = false;
+  bool is_body_ = false;
   std::vector<Member> members_;  // text: one without prefix
 };
 

@@ -94,6 +94,7 @@ Status Process::StartAll() {
   options.registry = &registry_;
   options.process.node_id = setup_.node_id;
   options.process.node_metadata_json = setup_.node_metadata_json;
+  options.process.rejects_path_fragments = setup_.rejects_path_fragments;
   options.limits.drain_time = setup_.connection_drain_time;
   options.limits.process_connections_max = setup_.connections_max;
   MELTEMI_ASSIGN_OR_RETURN(server_, ProxyServer::Build(loop_, std::move(options)));

@@ -32,6 +32,7 @@ class Process final {
     Drain::Options drain;
     std::string node_id, node_cluster, node_metadata_json = "{}";
     uint64_t connections_max = 0;  // of all workers together; 0 = none
+    bool rejects_path_fragments = false;
   };
 
   static StatusOr<std::unique_ptr<Process>> Start(runtime::Loop& loop, Setup setup);

@@ -93,6 +93,16 @@ Status ReadOverload(const Proto& from, Bootstrap& to) {
   return absl::UnimplementedError("overload_manager.actions is not supported");
 }
 
+// Later layers win (Envoy). The value may be written as a word.
+void ReadRuntime(const Proto& from, Bootstrap& to) {
+  for (const auto& layer : from.layered_runtime().layers()) {
+    const auto& fields = layer.static_layer().fields();
+    const auto at = fields.find("envoy.reloadable_features.http_reject_path_with_fragment");
+    if (at == fields.end()) continue;
+    to.rejects_path_fragments = at->second.bool_value() || at->second.string_value() == "true";
+  }
+}
+
 }  // namespace
 
 StatusOr<Bootstrap> ParseBootstrap(std::string_view text) {
@@ -119,6 +129,7 @@ StatusOr<Bootstrap> ParseBootstrap(std::string_view text) {
   Bootstrap to;
   MELTEMI_RETURN_IF_ERROR(ReadNode(from, to));
   MELTEMI_RETURN_IF_ERROR(ReadOverload(from, to));
+  ReadRuntime(from, to);
   if (from.admin().has_address()) {
     auto address = CompileAddress(from.admin().address());
     if (!address.ok()) return WithContext(address.status(), "admin.address");

@@ -19,6 +19,7 @@ struct Bootstrap {
 
   std::string node_id, node_cluster, node_metadata_json = "{}";
   std::string region, zone, sub_zone;
+  bool rejects_path_fragments = true;  // Envoy's default; Istio's runtime layer says otherwise
   std::optional<net::Address> admin;
   Resources secrets, clusters, listeners;
   uint64_t connections_max = 0;  // of the overload manager; 0 = none

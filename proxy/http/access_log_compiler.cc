@@ -17,8 +17,9 @@
 #include "lib/base/fd.h"
 #include "lib/runtime/loop.h"
 #include "lib/telemetry/access_log_format.h"
+#include "proxy/http/format_compiler.h"
+#include "proxy/http/log_filter.h"
 #include "proxy/http/log_values.h"
-#include "proxy/http/route_compiler.h"
 #include "proxy/worker.h"
 
 namespace meltemi::proxy {
@@ -28,131 +29,6 @@ namespace envoy_log = envoy::config::accesslog::v3;
 
 constexpr size_t kWorkersMax = 256;
 constexpr size_t kBatchBytesMax = 64 * 1024;  // written at once when reached within a pass
-
-// -- which requests are logged
-
-class LogFilter {
- public:
-  virtual ~LogFilter() = default;
-  virtual bool Selects(const StreamInfo& info) const = 0;
-};
-using LogFilters = std::vector<std::unique_ptr<const LogFilter>>;
-
-class Comparison final : public LogFilter {
- public:
-  enum class What : uint8_t { kStatus, kDuration };
-  Comparison(What what, envoy_log::ComparisonFilter::Op op, uint32_t value)
-      : what_(what), op_(op), value_(value) {}
-  bool Selects(const StreamInfo& info) const override {
-    const int64_t have =
-        what_ == What::kStatus
-            ? info.status
-            : std::chrono::duration_cast<std::chrono::milliseconds>(info.end - info.start).count();
-    switch (op_) {
-      case envoy_log::ComparisonFilter::GE:
-        return have >= value_;
-      case envoy_log::ComparisonFilter::LE:
-        return have <= value_;
-      case envoy_log::ComparisonFilter::NE:
-        return have != value_;
-      default:
-        return have == value_;
-    }
-  }
-
- private:
-  const What what_;
-  const envoy_log::ComparisonFilter::Op op_;
-  const int64_t value_;
-};
-
-class FlagFilter final : public LogFilter {
- public:
-  explicit FlagFilter(std::vector<std::string> flags) : flags_(std::move(flags)) {}
-  bool Selects(const StreamInfo& info) const override {
-    if (info.flags.empty()) return false;
-    if (flags_.empty()) return true;
-    std::string_view rest = info.flags.Short(*info.arena);
-    while (!rest.empty()) {
-      const size_t comma = std::min(rest.find(','), rest.size());
-      if (std::find(flags_.begin(), flags_.end(), rest.substr(0, comma)) != flags_.end())
-        return true;
-      rest.remove_prefix(std::min(comma + 1, rest.size()));
-    }
-    return false;
-  }
-
- private:
-  const std::vector<std::string> flags_;
-};
-
-class JoinedFilter final : public LogFilter {
- public:
-  JoinedFilter(bool is_and, LogFilters parts) : is_and_(is_and), parts_(std::move(parts)) {}
-  bool Selects(const StreamInfo& info) const override {
-    for (const auto& part : parts_) {
-      if (part->Selects(info) != is_and_) return !is_and_;
-    }
-    return is_and_;
-  }
-
- private:
-  const bool is_and_;
-  const LogFilters parts_;
-};
-
-class HeaderLogFilter final : public LogFilter {
- public:
-  explicit HeaderLogFilter(routing::HeaderPredicate predicate) : predicate_(std::move(predicate)) {}
-  bool Selects(const StreamInfo& info) const override { return predicate_.Matches(*info.request); }
-
- private:
-  const routing::HeaderPredicate predicate_;
-};
-
-StatusOr<std::unique_ptr<const LogFilter>> CompileFilterOf(const envoy_log::AccessLogFilter& from);
-
-template <typename Parts>
-StatusOr<std::unique_ptr<const LogFilter>> CompileJoined(bool is_and, const Parts& from) {
-  LogFilters parts;
-  for (const auto& part : from) {
-    MELTEMI_ASSIGN_OR_RETURN(auto filter, CompileFilterOf(part));
-    parts.push_back(std::move(filter));
-  }
-  return std::make_unique<const JoinedFilter>(is_and, std::move(parts));
-}
-
-StatusOr<std::unique_ptr<const LogFilter>> CompileFilterOf(const envoy_log::AccessLogFilter& from) {
-  using Filter = envoy_log::AccessLogFilter;
-  switch (from.filter_specifier_case()) {
-    case Filter::kStatusCodeFilter: {
-      const auto& comparison = from.status_code_filter().comparison();
-      return std::make_unique<const Comparison>(Comparison::What::kStatus, comparison.op(),
-                                                comparison.value().default_value());
-    }
-    case Filter::kDurationFilter: {
-      const auto& comparison = from.duration_filter().comparison();
-      return std::make_unique<const Comparison>(Comparison::What::kDuration, comparison.op(),
-                                                comparison.value().default_value());
-    }
-    case Filter::kResponseFlagFilter: {
-      const auto& flags = from.response_flag_filter().flags();
-      return std::make_unique<const FlagFilter>(
-          std::vector<std::string>(flags.begin(), flags.end()));
-    }
-    case Filter::kHeaderFilter: {
-      MELTEMI_ASSIGN_OR_RETURN(auto predicate, CompileHeaderMatch(from.header_filter().header()));
-      return std::make_unique<const HeaderLogFilter>(std::move(predicate));
-    }
-    case Filter::kAndFilter:
-      return CompileJoined(true, from.and_filter().filters());
-    case Filter::kOrFilter:
-      return CompileJoined(false, from.or_filter().filters());
-    default:
-      return absl::InvalidArgumentError(
-          "filter: only status_code, duration, response_flag, header, and, or are supported");
-  }
-}
 
 // -- where lines go
 
@@ -219,59 +95,6 @@ StatusOr<Fd> OpenLog(const std::string& path) {
   return file;
 }
 
-struct CompiledFormat {
-  telemetry::AccessLogFormat format;
-  std::vector<std::string> response_headers;
-};
-
-// Names in "%RESP(X?Y)%".
-void CollectResponseHeaders(std::string_view format, std::vector<std::string>& names) {
-  constexpr std::string_view kMark = "%RESP(";
-  for (size_t at = format.find(kMark); at != std::string_view::npos; at = format.find(kMark, at)) {
-    at += kMark.size();
-    std::string_view rest = format.substr(at, format.find(')', at) - at);
-    while (!rest.empty()) {
-      const size_t end = std::min(rest.find('?'), rest.size());
-      names.push_back(routing::LowerCase(rest.substr(0, end)));
-      rest.remove_prefix(std::min(end + 1, rest.size()));
-    }
-  }
-}
-
-StatusOr<CompiledFormat> CompileText(std::string_view text) {
-  MELTEMI_ASSIGN_OR_RETURN(auto format, telemetry::AccessLogFormat::CompileText(text));
-  CompiledFormat compiled{std::move(format), {}};
-  CollectResponseHeaders(text, compiled.response_headers);
-  return compiled;
-}
-
-StatusOr<CompiledFormat> CompileJson(const google::protobuf::Struct& from) {
-  std::vector<std::pair<std::string, std::string>> members;
-  std::vector<std::string> response_headers;
-  for (const auto& [key, value] : from.fields()) {
-    if (value.kind_case() != google::protobuf::Value::kStringValue) {
-      return absl::InvalidArgumentError(fmt::format("json_format: \"{}\" must be a string", key));
-    }
-    members.emplace_back(key, value.string_value());
-    CollectResponseHeaders(value.string_value(), response_headers);
-  }
-  std::sort(members.begin(), members.end());  // protobuf keeps no order
-  MELTEMI_ASSIGN_OR_RETURN(auto format, telemetry::AccessLogFormat::CompileJson(members));
-  return CompiledFormat{std::move(format), std::move(response_headers)};
-}
-
-StatusOr<CompiledFormat> CompileFormat(
-    const envoy::extensions::access_loggers::file::v3::FileAccessLog& from) {
-  if (!from.has_log_format()) return CompileText(telemetry::IstioTextFormat());
-  const auto& format = from.log_format();
-  if (format.has_json_format()) return CompileJson(format.json_format());
-  if (!format.has_text_format_source()) {
-    return absl::InvalidArgumentError("log_format: give text_format_source or json_format");
-  }
-  const auto& source = format.text_format_source();
-  return CompileText(source.has_inline_bytes() ? source.inline_bytes() : source.inline_string());
-}
-
 constexpr std::string_view kFileType = "envoy.extensions.access_loggers.file.v3.FileAccessLog";
 
 }  // namespace
@@ -291,15 +114,17 @@ StatusOr<std::shared_ptr<const AccessLog>> CompileAccessLog(std::string_view ser
   if (!file.ParseFromString(from.typed_config().value())) {
     return absl::InvalidArgumentError("not a FileAccessLog message");
   }
-  MELTEMI_ASSIGN_OR_RETURN(CompiledFormat format, CompileFormat(file));
+  auto format = file.has_log_format() ? CompileFormatString(file.log_format(), FormatUse::kLog)
+                                      : CompileFormatText(telemetry::IstioTextFormat());
+  if (!format.ok()) return WithContext(format.status(), "log_format");
   std::unique_ptr<const LogFilter> filter;
   if (from.has_filter()) {
-    MELTEMI_ASSIGN_OR_RETURN(filter, CompileFilterOf(from.filter()));
+    MELTEMI_ASSIGN_OR_RETURN(filter, CompileLogFilter(from.filter()));
   }
   MELTEMI_ASSIGN_OR_RETURN(Fd descriptor, OpenLog(file.path()));
-  return std::make_shared<const FileAccessLog>(std::move(descriptor), std::move(format.format),
+  return std::make_shared<const FileAccessLog>(std::move(descriptor), std::move(format->format),
                                                std::move(filter),
-                                               std::move(format.response_headers));
+                                               std::move(format->response_headers));
 }
 
 }  // namespace meltemi::proxy

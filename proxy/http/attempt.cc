@@ -5,12 +5,13 @@
 
 namespace meltemi::proxy {
 
-void Attempt::Open(Worker& worker, ClusterId cluster, const PickContext& context) {
+void Attempt::Open(Worker& worker, ClusterId cluster, const PickContext& context, bool is_tunnel) {
   worker_ = &worker;
   is_head_sent = is_request_ended = is_response_started = is_response_ended = false;
   state_ = State::kOpening;
   std::unique_ptr<PendingOpen> pending =
-      worker.upstreams().OpenStream(cluster, context, *this, *this);
+      is_tunnel ? worker.upstreams().OpenTcp(cluster, context, *this)
+                : worker.upstreams().OpenStream(cluster, context, *this, *this);
   // Null when the outcome is already known, and then another try may have begun.
   if (pending != nullptr) pending_ = std::move(pending);
 }
@@ -19,7 +20,8 @@ void Attempt::BecomeIdle() {
   state_ = State::kIdle;
   stream_ = nullptr;
   request_.Reset();
-  // The handle may be the very object that is calling us.
+  // The handle may be the very object that is calling us, the tunnel too.
+  if (tunnel_ != nullptr) worker_->loop().DeferDelete(std::shared_ptr<void>(std::move(tunnel_)));
   if (pending_ != nullptr) worker_->loop().DeferDelete(std::shared_ptr<void>(std::move(pending_)));
 }
 
@@ -43,6 +45,16 @@ void Attempt::OnStreamFailure(const OpenFailureInfo& failure) {
   owner_.OnAttemptFailed(failure);
 }
 
+void Attempt::OnTcpReady(std::unique_ptr<net::Connection> connection, ActiveRequest request) {
+  tunnel_ = std::make_unique<TunnelStream>(std::move(connection),
+                                           static_cast<http::StreamCallbacks&>(*this));
+  OnStreamReady(*tunnel_, std::move(request));
+}
+
+void Attempt::OnTcpFailure(const OpenFailureInfo& failure) {
+  OnStreamFailure(failure);
+}
+
 void Attempt::OnHead(bool end_stream) {
   is_response_started = true;
   owner_.OnAttemptHead(end_stream);
@@ -64,6 +76,7 @@ void Attempt::OnReset(http::ResetReason reason) {
   // The host must still be known to the owner, the stream no more.
   stream_ = nullptr;
   state_ = State::kIdle;
+  if (tunnel_ != nullptr) worker_->loop().DeferDelete(std::shared_ptr<void>(std::move(tunnel_)));
   owner_.OnAttemptReset(reason);
   if (state_ == State::kIdle) request_.Reset();
 }

@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "lib/http/stream.h"
+#include "proxy/http/tunnel_stream.h"
 #include "proxy/upstream/upstream.h"
 #include "proxy/worker.h"
 
@@ -30,15 +31,18 @@ class AttemptOwner {
   ~AttemptOwner() = default;
 };
 
-class Attempt final : private http::StreamCallbacks, private StreamOpenCallbacks {
+class Attempt final : private http::StreamCallbacks,
+                      private StreamOpenCallbacks,
+                      private TcpOpenCallbacks {
  public:
   explicit Attempt(AttemptOwner& owner) : owner_(owner) {}
   ~Attempt() { Cancel(); }
   Attempt(const Attempt&) = delete;
   Attempt& operator=(const Attempt&) = delete;
 
-  // The owner may hear of the outcome before this returns.
-  void Open(Worker& worker, ClusterId cluster, const PickContext& context);
+  // The owner may hear of the outcome before this returns. `is_tunnel` = over a connection of its
+  // own, as it is.
+  void Open(Worker& worker, ClusterId cluster, const PickContext& context, bool is_tunnel);
   // Gives the try up; no callback follows.
   void Cancel();
 
@@ -60,6 +64,9 @@ class Attempt final : private http::StreamCallbacks, private StreamOpenCallbacks
   // StreamOpenCallbacks
   void OnStreamReady(http::ClientStream& stream, ActiveRequest request) override;
   void OnStreamFailure(const OpenFailureInfo& failure) override;
+  // TcpOpenCallbacks
+  void OnTcpReady(std::unique_ptr<net::Connection> connection, ActiveRequest request) override;
+  void OnTcpFailure(const OpenFailureInfo& failure) override;
   // StreamCallbacks
   void OnHead(bool end_stream) override;
   void OnInformational(const http::ResponseHead& head) override;
@@ -73,6 +80,7 @@ class Attempt final : private http::StreamCallbacks, private StreamOpenCallbacks
   State state_ = State::kIdle;
   std::unique_ptr<PendingOpen> pending_;
   http::ClientStream* stream_ = nullptr;
+  std::unique_ptr<TunnelStream> tunnel_;
   ActiveRequest request_;
 };
 

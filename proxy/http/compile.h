@@ -23,6 +23,9 @@ struct HttpProcess {
   std::string node_id;
   std::string node_metadata_json;  // of the bootstrap's node: names, labels, for metadata exchange
   std::string version = MELTEMI_VERSION;
+  // A "#fragment" in a path is refused as Envoy does, or cut off as Envoy does under Istio
+  // (runtime key envoy.reloadable_features.http_reject_path_with_fragment).
+  bool rejects_path_fragments = false;
   telemetry::Registry* metrics = nullptr;  // outlives every chain; nullptr = no request metrics
 };
 

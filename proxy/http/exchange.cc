@@ -3,6 +3,7 @@
 #include "proxy/http/exchange.h"
 
 #include "proxy/http/local_reply.h"
+#include "proxy/http/local_reply_mapping.h"
 #include "proxy/http/mirror.h"
 #include "proxy/http/request_ingest.h"
 #include "proxy/worker.h"
@@ -19,6 +20,7 @@ Exchange::Exchange(ExchangeOwner& owner)
       replay_(worker_.blocks()),
       timeout_timer_(worker_.loop(), [this] { OnRouteTimeout(); }),
       per_try_timer_(worker_.loop(), [this] { OnPerTryTimeout(); }),
+      try_idle_timer_(worker_.loop(), [this] { OnTryIdle(); }),
       idle_timer_(worker_.loop(), [this] { OnIdleTimeout(); }),
       duration_timer_(worker_.loop(), [this] { OnDurationTimeout(); }),
       pause_timer_(worker_.loop(), [this] { OnPauseOver(); }) {}
@@ -47,16 +49,22 @@ void Exchange::OnHead(bool end_stream) {
   const IngestResult ingested = Ingest(options_, *info_.downstream, worker_.random(), head);
   info_.client_ip = ingested.client_ip;
   is_internal_ = ingested.is_internal;
+  is_trace_forced_ = ingested.is_trace_forced;
+  is_tunnel_ = !head.upgrade.empty() || head.method == "CONNECT";
   stream_idle_ = options_.stream_idle_timeout;
   Touch();
   if (!end_stream && options_.request_timeout > Duration(0)) {
     timeout_timer_.Arm(options_.request_timeout);
   }
   if (options_.stream_duration_max > Duration(0)) duration_timer_.Arm(options_.stream_duration_max);
-  if (!ingested.location.empty()) {
+  if (!ingested.location.empty() && !info_.is_grpc) {  // gRPC knows no redirects
     return SendRedirect(ingested.status, ingested.location, ingested.details);
   }
-  if (ingested.status != 0) return Reply({ingested.status, "", ingested.details, -1});
+  if (ingested.is_protocol_error) info_.flags.Set(ResponseFlag::kDownstreamProtocolError);
+  if (ingested.status != 0) {
+    const int status = ingested.location.empty() ? ingested.status : 400;
+    return Reply({status, ingested.body, ingested.details, -1});
+  }
   FindRoute();
   RunFilters(0);
 }
@@ -155,6 +163,7 @@ void Exchange::OnResponseComplete() {
   info_.end = worker_.loop().Now();
   timeout_timer_.Disarm();
   per_try_timer_.Disarm();
+  try_idle_timer_.Disarm();
   duration_timer_.Disarm();
   EndRetry();
   if (is_request_taken_) return;
@@ -196,6 +205,7 @@ void Exchange::KeepHeaders(const http::HeaderMap& headers) {
 void Exchange::Reply(const LocalReply& reply) {
   if (down_ == nullptr) return;
   per_try_timer_.Disarm();
+  try_idle_timer_.Disarm();
   timeout_timer_.Disarm();
   pause_timer_.Disarm();
   attempt_.Cancel();
@@ -204,9 +214,18 @@ void Exchange::Reply(const LocalReply& reply) {
   if (is_response_started_) return ResetDownstream();
   is_local_ = true;
   info_.is_local = true;
-  local_body_ =
-      FillLocalReply(*info_.request, reply.status, reply.body, reply.grpc_status, local_head_);
+  // After a bad request nobody can tell where the next one begins (Envoy).
+  // One that takes too long may never end.
+  if (reply.status == 400 || reply.status == 408 || is_tunnel_) owner_.EndWithResponse();
+  info_.local_reply_body = reply.body;
+  LocalReplyMapping::Reply mapped{reply.status, reply.body, {}, nullptr};
+  if (options_.local_replies != nullptr) {
+    mapped = options_.local_replies->Map(info_, reply.status, reply.body);
+  }
+  local_body_ = FillLocalReply(*info_.request, mapped.status, mapped.body, reply.grpc_status,
+                               mapped.content_type, local_head_);
   FinishResponseHead(local_head_, false);
+  if (mapped.headers != nullptr) ApplyMutations({mapped.headers}, &local_head_);
   info_.response_body_bytes = local_body_.size();
   const bool has_body = !local_body_.empty();
   SendHead(local_head_, !has_body);
@@ -266,6 +285,7 @@ void Exchange::Conclude() {
   idle_timer_.Disarm();
   timeout_timer_.Disarm();
   per_try_timer_.Disarm();
+  try_idle_timer_.Disarm();
   duration_timer_.Disarm();
   pause_timer_.Disarm();
   EndRetry();
@@ -286,7 +306,8 @@ void Exchange::HandBackIfOver() {
 void Exchange::Forget() {
   stage_ = Stage::kFree;
   is_request_taken_ = is_response_started_ = is_response_ended_ = is_forwarded_ = false;
-  is_upgraded_ = is_internal_ = is_local_ = false;
+  is_upgraded_ = is_internal_ = is_local_ = is_trace_forced_ = is_tunnel_ = false;
+  answers_timeout_with_204_ = false;
   paused_filter_ = 0;
   local_head_.status = 0;
   local_head_.content_length = http::kLengthUnknown;
@@ -299,6 +320,8 @@ void Exchange::Forget() {
   replayed_bytes_ = 0;
   tried_hosts_.clear();
   timeout_ = per_try_timeout_ = stream_idle_ = Duration(0);
+  asked_timeout_ = asked_per_try_ = std::nullopt;
+  retriable_codes_ = {};
   hash_ = {};
   info_ = StreamInfo{};
   arena_.Reset();

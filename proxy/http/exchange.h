@@ -19,7 +19,9 @@
 #pragma once
 
 #include <deque>
+#include <initializer_list>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "lib/base/arena.h"
@@ -46,6 +48,8 @@ class ExchangeOwner {
   virtual const std::shared_ptr<const RoutePin>& pin() = 0;
   virtual class HttpDate& date() = 0;
   virtual void OnExchangeOver(Exchange& exchange) = 0;
+  // HTTP/1: the connection is to end with the response about to be sent.
+  virtual void EndWithResponse() = 0;
   // A copy of the request for `mirror`, to be fed with its body; nullptr when too many are under
   // way.
   virtual std::shared_ptr<MirrorStream> StartMirror(const StreamInfo& info,
@@ -107,13 +111,12 @@ class Exchange final : public FilterStream, private http::StreamCallbacks, priva
   bool IsUpgradeAllowed() const;
   void FinishRequestHead(const routing::ForwardAction& action);
   void RewriteHost(const routing::ForwardAction& action);
-  void ApplyMutations(const routing::HeaderMutations* const (&levels)[4],
+  void ApplyMutations(std::initializer_list<const routing::HeaderMutations*> levels,
                       http::ResponseHead* response);
   void FinishResponseHead(http::ResponseHead& head, bool is_forwarded);
 
   // -- upstream's side (exchange_upstream.cc)
   void StartForwarding(const routing::ForwardAction& action);
-  void ReadTimeouts(const routing::ForwardAction& action);
   void ReadRetries(const routing::ForwardAction& action);
   void StartMirrors(const routing::ForwardAction& action);
   void StartAttempt();
@@ -132,11 +135,25 @@ class Exchange final : public FilterStream, private http::StreamCallbacks, priva
   void KeepForReplay(std::string_view bytes);
   void FailUpstream(int status, ResponseFlag flag, std::string_view reason,
                     std::string_view transport_detail);
+  void OnPauseOver();
+
+  // -- times, headers of internal clients (exchange_timeouts.cc)
+  void ReadControlHeaders();
+  bool IsRetriableByHeader(int status) const;
+  void ReadTimeouts(const routing::ForwardAction& action);
+  void ReadStreamDuration(const routing::ForwardAction& action, std::optional<Duration> asked);
+  void SetExpectedTimeout(const routing::ForwardAction& action);
+  void ArmPerTry();
+  void TouchTry();
   void OnRouteTimeout();
   void OnPerTryTimeout();
+  void OnTryIdle();
+  void OnTryTooSlow(std::string_view details);
+  void ReplyUpstreamTimeout(std::string_view details);
   void OnIdleTimeout();
   void OnDurationTimeout();
-  void OnPauseOver();
+  // An upgrade or CONNECT whose request has no end before its answer.
+  bool waits_for_upgrade() const { return is_tunnel_ && !is_response_started_; }
 
   ExchangeOwner& owner_;
   Worker& worker_;
@@ -153,6 +170,9 @@ class Exchange final : public FilterStream, private http::StreamCallbacks, priva
   bool is_forwarded_ = false;  // the response is the upstream's
   bool is_upgraded_ = false;
   bool is_internal_ = false;
+  bool is_trace_forced_ = false;
+  bool is_tunnel_ = false;  // an upgrade or a CONNECT, allowed or not
+  bool answers_timeout_with_204_ = false;
   size_t paused_filter_ = 0;
 
   // Local replies.
@@ -172,12 +192,15 @@ class Exchange final : public FilterStream, private http::StreamCallbacks, priva
   Duration timeout_{0};
   Duration per_try_timeout_{0};
   Duration stream_idle_{0};
+  std::optional<Duration> asked_timeout_, asked_per_try_;  // by headers of an internal client
+  std::string_view retriable_codes_;                       // likewise
   routing::RequestHash hash_;
 
   std::vector<std::shared_ptr<MirrorStream>> mirrors_;
 
   runtime::Timer timeout_timer_;  // route timeout, request timeout, discarding
   runtime::Timer per_try_timer_;
+  runtime::Timer try_idle_timer_;
   runtime::Timer idle_timer_;
   runtime::Timer duration_timer_;
   runtime::Timer pause_timer_;  // a filter's delay, back-off

@@ -185,6 +185,7 @@ class QuietOwner final : public ExchangeOwner {
     return nullptr;
   }
   void OnExchangeOver(Exchange&) override { ++over; }
+  void EndWithResponse() override {}
 
   QuietWorker worker_;
   HttpOptions options_;

@@ -94,8 +94,7 @@ void Exchange::FollowRoute() {
   if (const auto* direct = std::get_if<routing::DirectResponse>(&route.action)) {
     return Reply({direct->status, direct->body, "direct_response", -1});
   }
-  const bool is_tunnel = !head.upgrade.empty() || head.method == "CONNECT";
-  if (is_tunnel && !IsUpgradeAllowed()) return Reply({403, "", "upgrade_failed", -1});
+  if (is_tunnel_ && !IsUpgradeAllowed()) return Reply({403, "", "upgrade_failed", -1});
   const routing::ForwardAction& action = *route.forward();
   if (info_.cluster_info == nullptr) {
     info_.flags.Set(ResponseFlag::kNoClusterFound);
@@ -118,13 +117,15 @@ bool Exchange::IsUpgradeAllowed() const {
   return by_route >= 0 ? by_route == 1 : decide(options_.upgrades) == 1;
 }
 
-void Exchange::ApplyMutations(const routing::HeaderMutations* const (&levels)[4],
+void Exchange::ApplyMutations(std::initializer_list<const routing::HeaderMutations*> levels,
                               http::ResponseHead* response) {
   const StreamValues values(info_);
   const routing::MessageView view{info_.request, response, &values};
-  const bool is_reversed = info_.pin->routes->table().options().most_specific_mutations_win;
-  for (size_t i = 0; i < 4; ++i) {
-    const routing::HeaderMutations* mutations = levels[is_reversed ? 3 - i : i];
+  const bool is_reversed =
+      levels.size() > 1 && info_.pin->routes->table().options().most_specific_mutations_win;
+  for (size_t i = 0; i < levels.size(); ++i) {
+    const size_t level = is_reversed ? levels.size() - 1 - i : i;
+    const routing::HeaderMutations* mutations = levels.begin()[level];
     if (mutations == nullptr || mutations->empty()) continue;
     if (response != nullptr) {
       mutations->Apply(*response, view);
@@ -208,7 +209,7 @@ void Exchange::FinishResponseHead(http::ResponseHead& head, bool is_forwarded) {
     headers.Add(HeaderId::kDate, owner_.date().At(info_.start_wall));
   }
   if (!options_.via.empty()) headers.Add(HeaderId::kVia, options_.via);
-  if (options_.sets_request_id_in_response) {
+  if (options_.sets_request_id_in_response || is_trace_forced_) {
     const std::string_view id = info_.request->headers.Get(HeaderId::kXRequestId);
     if (!id.empty()) headers.Set(HeaderId::kXRequestId, id);
   }

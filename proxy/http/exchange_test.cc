@@ -95,6 +95,7 @@ class ExchangeTest : public ::testing::Test, private ExchangeOwner {
   const std::shared_ptr<const RoutePin>& pin() override { return pin_; }
   HttpDate& date() override { return date_; }
   void OnExchangeOver(Exchange&) override { ++over_; }
+  void EndWithResponse() override {}
   std::shared_ptr<MirrorStream> StartMirror(const StreamInfo& info, const routing::Mirror& mirror,
                                             bool end_stream) override {
     mirror_ = std::make_shared<MirrorStream>(worker_, [](MirrorStream&) {});

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 
 #include "proxy/http/exchange.h"
 #include "proxy/http/local_reply.h"
@@ -16,40 +15,6 @@ using http::HeaderId;
 using routing::AttemptFailure;
 
 namespace {
-
-// A whole number of milliseconds, or nothing.
-std::optional<Duration> Milliseconds(const std::string_view* text) {
-  if (text == nullptr) return std::nullopt;
-  uint32_t value = 0;
-  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
-  if (error != std::errc() || end != text->data() + text->size()) return std::nullopt;
-  return std::chrono::milliseconds(value);
-}
-
-// grpc-timeout: up to eight digits and a unit (gRPC over HTTP/2, "Timeout").
-std::optional<Duration> GrpcTimeout(std::string_view text) {
-  if (text.size() < 2 || text.size() > 9) return std::nullopt;
-  uint32_t value = 0;
-  const char* const last = text.data() + text.size() - 1;
-  const auto [end, error] = std::from_chars(text.data(), last, value);
-  if (error != std::errc() || end != last) return std::nullopt;
-  switch (*last) {
-    case 'H':
-      return std::chrono::hours(value);
-    case 'M':
-      return std::chrono::minutes(value);
-    case 'S':
-      return std::chrono::seconds(value);
-    case 'm':
-      return std::chrono::milliseconds(value);
-    case 'u':
-      return std::chrono::microseconds(value);
-    case 'n':
-      return std::chrono::nanoseconds(value);
-    default:
-      return std::nullopt;
-  }
-}
 
 struct FailureName {
   int status;
@@ -101,8 +66,8 @@ FailureName NameOf(http::ResetReason reason) {
 
 void Exchange::StartForwarding(const routing::ForwardAction& action) {
   http::RequestHead& head = *info_.request;
-  ReadTimeouts(action);
   ReadRetries(action);
+  ReadTimeouts(action);
   hash_ = routing::HashRequest(
       action.hash, head,
       info_.client_ip.empty() ? info_.downstream->remote.ip_bytes() : info_.client_ip, info_.random,
@@ -115,47 +80,15 @@ void Exchange::StartForwarding(const routing::ForwardAction& action) {
   }
   if (!action.mirrors.empty()) StartMirrors(action);
   if (is_request_taken_) OnRequestComplete();
+  if (is_tunnel_) {  // its handshake has the route's time, though its request does not end
+    timeout_timer_.Disarm();
+    if (timeout_ > Duration(0)) timeout_timer_.Arm(timeout_);
+  }
   StartAttempt();
-}
-
-void Exchange::ReadTimeouts(const routing::ForwardAction& action) {
-  http::HeaderMap& headers = info_.request->headers;
-  timeout_ = action.timeout;
-  per_try_timeout_ = action.retry == nullptr ? Duration(0) : action.retry->per_try_timeout;
-  if (action.grpc_timeout_max.has_value() && info_.is_grpc) {
-    timeout_ = GrpcTimeout(headers.Get(HeaderId::kGrpcTimeout)).value_or(Duration(0));
-    const Duration max = *action.grpc_timeout_max;
-    if (max > Duration(0) && (timeout_ == Duration(0) || timeout_ > max)) timeout_ = max;
-  }
-  // Only requests of internal clients still carry these.
-  if (is_internal_) {
-    constexpr std::string_view kPerTry = "x-envoy-upstream-rq-per-try-timeout-ms";
-    timeout_ = Milliseconds(headers.Find(HeaderId::kXEnvoyUpstreamRqTimeoutMs)).value_or(timeout_);
-    per_try_timeout_ = Milliseconds(headers.Find(kPerTry)).value_or(per_try_timeout_);
-    headers.Remove(HeaderId::kXEnvoyUpstreamRqTimeoutMs);
-    headers.Remove(kPerTry);
-  }
-  if (action.idle_timeout.has_value()) {
-    stream_idle_ = *action.idle_timeout;
-    idle_timer_.Disarm();
-    Touch();
-  }
-  if (action.stream_duration_max.has_value()) {
-    duration_timer_.Disarm();
-    if (*action.stream_duration_max > Duration(0)) {
-      duration_timer_.Arm(*action.stream_duration_max);
-    }
-  }
-  if (timeout_ > Duration(0) && !options_.suppresses_envoy_headers) {
-    const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(timeout_);
-    const fmt::format_int text(milliseconds.count());
-    headers.Set(HeaderId::kXEnvoyExpectedRqTimeoutMs, {text.data(), text.size()});
-  }
 }
 
 void Exchange::ReadRetries(const routing::ForwardAction& action) {
   retry_ = action.retry.get();
-  http::HeaderMap& headers = info_.request->headers;
   if (retry_ != nullptr) {
     retries_left_ = retry_->retries_max;
     const auto& wanted = retry_->retriable_request_headers;
@@ -165,19 +98,7 @@ void Exchange::ReadRetries(const routing::ForwardAction& action) {
       retries_left_ = 0;
     }
   }
-  if (is_internal_ && retry_ != nullptr) {
-    if (const auto* on = headers.Find(HeaderId::kXEnvoyRetryOn)) {
-      retry_also_ = routing::ParseRetryOnHeader(*on);
-      headers.Remove(HeaderId::kXEnvoyRetryOn);
-    }
-    if (const auto* max = headers.Find(HeaderId::kXEnvoyMaxRetries)) {
-      uint32_t value = 0;
-      if (std::from_chars(max->data(), max->data() + max->size(), value).ec == std::errc()) {
-        retries_left_ = value;
-      }
-      headers.Remove(HeaderId::kXEnvoyMaxRetries);
-    }
-  }
+  if (is_internal_) ReadControlHeaders();
   keeps_replay_ = retries_left_ > 0 && !is_request_taken_ && info_.request->upgrade.empty();
 }
 
@@ -212,8 +133,10 @@ void Exchange::StartAttempt() {
   context.alpn = info_.upstream_alpn;
   context.downstream_protocol = info_.request->protocol;
   context.authority = info_.request->authority;
-  if (per_try_timeout_ > Duration(0)) per_try_timer_.Arm(per_try_timeout_);
-  attempt_.Open(worker_, info_.cluster, context);
+  if (info_.attempts > 1) SetExpectedTimeout(action);
+  attempt_.Open(worker_, info_.cluster, context,
+                action.terminates_connect && info_.request->method == "CONNECT" &&
+                    info_.request->upgrade.empty());
 }
 
 void Exchange::OnAttemptReady() {
@@ -242,6 +165,7 @@ void Exchange::OnAttemptReady() {
   attempt_.stream().SendRequest(head, !has_body);
   attempt_.is_head_sent = true;
   attempt_.is_request_ended = !has_body;
+  ArmPerTry();
   if (has_body) PumpRequest();
 }
 
@@ -250,6 +174,7 @@ void Exchange::OnRequestComplete() {
   info_.request_end = worker_.loop().Now();
   timeout_timer_.Disarm();  // the request's own
   if (timeout_ > Duration(0) && !is_response_ended_) timeout_timer_.Arm(timeout_);
+  ArmPerTry();
 }
 
 void Exchange::KeepForReplay(std::string_view bytes) {
@@ -267,11 +192,12 @@ void Exchange::KeepForReplay(std::string_view bytes) {
 
 void Exchange::OnAttemptHead(bool end_stream) {
   Touch();
+  TouchTry();
   http::ResponseHead& head = attempt_.stream().response();
   attempt_.host().Report(head.status);
   per_try_timer_.Disarm();
   if (retry_ != nullptr && head.status != 101) {
-    if (Retry(retry_->Retries(head, retry_also_))) {
+    if (Retry(retry_->Retries(head, retry_also_) || IsRetriableByHeader(head.status))) {
       // A response that is already whole ends by itself, and its connection can be used again.
       if (!end_stream || !attempt_.is_request_ended) attempt_.Cancel();
       return;
@@ -281,8 +207,10 @@ void Exchange::OnAttemptHead(bool end_stream) {
   keeps_replay_ = false;
   replay_.Clear();
   replayed_bytes_ = 0;
-  is_upgraded_ = head.status == 101;
+  is_upgraded_ =
+      is_tunnel_ && (info_.request->upgrade.empty() ? head.status / 100 == 2 : head.status == 101);
   if (is_upgraded_) timeout_timer_.Disarm();
+  if (end_stream) try_idle_timer_.Disarm();
   info_.details = "via_upstream";
   const auto took = worker_.loop().Now() - info_.request_end;
   if (!options_.suppresses_envoy_headers && is_request_taken_) {
@@ -316,11 +244,13 @@ void Exchange::OnAttemptInformational(const http::ResponseHead& head) {
 
 void Exchange::OnAttemptBody() {
   Touch();
+  TouchTry();
   PumpResponse();
 }
 
 void Exchange::OnAttemptWritable() {
   Touch();
+  TouchTry();
   PumpRequest();
 }
 
@@ -332,7 +262,6 @@ void Exchange::OnAttemptFinished() {
 
 bool Exchange::Retry(bool is_wanted) {
   if (!is_wanted || is_response_started_ || down_ == nullptr || retry_ == nullptr) return false;
-  if (retry_->retries_max == 0) return false;
   if (retries_left_ == 0) {
     info_.flags.Set(ResponseFlag::kUpstreamRetryLimitExceeded);
     return false;
@@ -345,6 +274,7 @@ bool Exchange::Retry(bool is_wanted) {
   has_retry_count_ = true;
   --retries_left_;
   per_try_timer_.Disarm();
+  try_idle_timer_.Disarm();
   stage_ = Stage::kBackingOff;
   pause_timer_.Arm(retry_->Backoff(info_.attempts, worker_.random().Next()));
   return true;
@@ -384,6 +314,7 @@ void Exchange::OnAttemptFailed(const OpenFailureInfo& failure) {
 
 void Exchange::OnAttemptReset(http::ResetReason reason) {
   per_try_timer_.Disarm();
+  try_idle_timer_.Disarm();
   if (!is_local_) info_.response = nullptr;
   info_.upstream_host = nullptr;
   if (down_ == nullptr) return HandBackIfOver();
@@ -428,38 +359,6 @@ void Exchange::FailUpstream(int status, ResponseFlag flag, std::string_view reas
       transport_detail.empty() ? "" : ", transport failure reason: ", transport_detail);
   Reply({status, arena_.Copy({body.data(), body.size()}),
          arena_.Copy({details.data(), details.size()}), -1});
-}
-
-void Exchange::OnRouteTimeout() {
-  if (down_ == nullptr) return;
-  if (is_response_ended_) return ResetDownstream();  // the client never ended its request
-  if (!is_request_taken_) return Reply({408, "request timeout", "request_overall_timeout", -1});
-  info_.flags.Set(ResponseFlag::kUpstreamRequestTimeout);
-  if (attempt_.is_open()) attempt_.host().Report(504);
-  Reply({504, "upstream request timeout", "response_timeout", -1});
-}
-
-void Exchange::OnPerTryTimeout() {
-  if (down_ == nullptr || is_response_started_) return;
-  if (attempt_.is_open()) attempt_.host().Report(504);
-  attempt_.Cancel();
-  info_.response = nullptr;
-  if (Retry(retry_ != nullptr && retry_->Retries(AttemptFailure::kPerTryTimeout, retry_also_)))
-    return;
-  info_.flags.Set(ResponseFlag::kUpstreamRequestTimeout);
-  Reply({504, "upstream request timeout", "upstream_per_try_timeout", -1});
-}
-
-void Exchange::OnIdleTimeout() {
-  if (down_ == nullptr) return;
-  info_.flags.Set(ResponseFlag::kStreamIdleTimeout);
-  Reply({is_request_taken_ ? 504 : 408, "stream timeout", "stream_idle_timeout", -1});
-}
-
-void Exchange::OnDurationTimeout() {
-  if (down_ == nullptr) return;
-  info_.flags.Set(ResponseFlag::kDurationTimeout);
-  Reply({is_request_taken_ ? 504 : 408, "downstream duration timeout", "max_duration_timeout", -1});
 }
 
 }  // namespace meltemi::proxy

@@ -8,10 +8,13 @@
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 #include "proxy/filters/registry.h"
 #include "proxy/http/access_log_compiler.h"
+#include "proxy/http/client_compiler.h"
 #include "proxy/http/codec_options.h"
 #include "proxy/http/compile.h"
 #include "proxy/http/http_connection.h"
 #include "proxy/http/http_options.h"
+#include "proxy/http/known_fields.h"
+#include "proxy/http/local_reply_mapping.h"
 #include "proxy/http/node_facts.h"
 #include "proxy/http/route_compiler.h"
 
@@ -37,18 +40,88 @@ Status Unsupported(std::string_view field) {
   return absl::InvalidArgumentError(fmt::format("{} is not supported", field));
 }
 
-Status CheckUnsupported(const hcm::HttpConnectionManager& from) {
-  if (from.has_scoped_routes()) return Unsupported("scoped_routes");
+// Tracing, flushing of logs and the like may be less than asked for; what decides about requests
+// may not (data-plane.md §1.23).
+constexpr std::string_view kManagerFields[] = {"codec_type",
+                                               "stat_prefix",
+                                               "rds",
+                                               "route_config",
+                                               "http_filters",
+                                               "tracing",
+                                               "common_http_protocol_options",
+                                               "http1_safe_max_connection_duration",
+                                               "http_protocol_options",
+                                               "http2_protocol_options",
+                                               "http3_protocol_options",
+                                               "server_name",
+                                               "server_header_transformation",
+                                               "scheme_header_transformation",
+                                               "max_request_headers_kb",
+                                               "stream_idle_timeout",
+                                               "request_timeout",
+                                               "request_headers_timeout",
+                                               "drain_timeout",
+                                               "delayed_close_timeout",
+                                               "access_log",
+                                               "access_log_flush_interval",
+                                               "flush_access_log_on_new_request",
+                                               "access_log_options",
+                                               "use_remote_address",
+                                               "xff_num_trusted_hops",
+                                               "original_ip_detection_extensions",
+                                               "internal_address_config",
+                                               "skip_xff_append",
+                                               "via",
+                                               "generate_request_id",
+                                               "preserve_external_request_id",
+                                               "always_set_request_id_in_response",
+                                               "forward_client_cert_details",
+                                               "set_current_client_cert_details",
+                                               "proxy_100_continue",
+                                               "upgrade_configs",
+                                               "normalize_path",
+                                               "merge_slashes",
+                                               "path_with_escaped_slashes_action",
+                                               "request_id_extension",
+                                               "local_reply_config",
+                                               "strip_matching_host_port",
+                                               "strip_any_host_port",
+                                               "strip_trailing_host_dot",
+                                               "append_x_forwarded_port",
+                                               "add_proxy_protocol_connection_state"};
+constexpr std::string_view kCommonFields[] = {
+    "idle_timeout",        "max_connection_duration",         "max_headers_count",
+    "max_stream_duration", "headers_with_underscores_action", "max_requests_per_connection"};
+constexpr std::string_view kHttp1Fields[] = {
+    "allow_absolute_url", "accept_http_10",   "default_host_for_http_10", "header_key_format",
+    "enable_trailers",    "use_balsa_parser", "allow_custom_methods"};
+constexpr std::string_view kRouterFields[] = {
+    "dynamic_stats",        "start_child_span",       "upstream_log",
+    "upstream_log_options", "suppress_envoy_headers", "suppress_grpc_request_failure_code_stats"};
+
+Status CheckSupported(const hcm::HttpConnectionManager& from) {
+  MELTEMI_RETURN_IF_ERROR(RefuseUnknownFields(from, kManagerFields, ""));
   if (from.codec_type() == hcm::HttpConnectionManager::HTTP3)
     return Unsupported("codec_type HTTP3");
-  if (from.original_ip_detection_extensions_size() > 0) {
-    return Unsupported("original_ip_detection_extensions");
+  MELTEMI_RETURN_IF_ERROR(RefuseUnknownFields(from.common_http_protocol_options(), kCommonFields,
+                                              "common_http_protocol_options."));
+  const auto& http1 = from.http_protocol_options();
+  MELTEMI_RETURN_IF_ERROR(RefuseUnknownFields(http1, kHttp1Fields, "http_protocol_options."));
+  if (http1.has_allow_absolute_url() && !http1.allow_absolute_url().value()) {
+    return Unsupported("http_protocol_options.allow_absolute_url: false");
   }
-  if (from.early_header_mutation_extensions_size() > 0) {
-    return Unsupported("early_header_mutation_extensions");
+  if (from.http1_safe_max_connection_duration()) {
+    return Unsupported("http1_safe_max_connection_duration: true");
   }
-  if (from.has_local_reply_config()) return Unsupported("local_reply_config");
-  if (from.has_forward_client_cert_matcher()) return Unsupported("forward_client_cert_matcher");
+  if (from.scheme_header_transformation().match_upstream()) {
+    return Unsupported("scheme_header_transformation.match_upstream");
+  }
+  if (from.internal_address_config().unix_sockets()) {
+    return Unsupported("internal_address_config.unix_sockets");
+  }
+  for (const auto& upgrade : from.upgrade_configs()) {
+    if (upgrade.filters_size() > 0) return Unsupported("upgrade_configs.filters");
+  }
   return absl::OkStatus();
 }
 
@@ -58,6 +131,7 @@ Status CompileCodec(const hcm::HttpConnectionManager& from, HttpOptions& to) {
              : from.codec_type() == hcm::HttpConnectionManager::HTTP2 ? Codec::kHttp2
                                                                       : Codec::kAuto;
   to.accepts_http10 = from.http_protocol_options().accept_http_10();
+  to.default_host_http10 = from.http_protocol_options().default_host_for_http_10();
   if (from.has_max_request_headers_kb()) {
     to.limits.head_bytes_max = size_t{from.max_request_headers_kb().value()} * 1024;
   }
@@ -71,56 +145,16 @@ Status CompileCodec(const hcm::HttpConnectionManager& from, HttpOptions& to) {
   to.rejects_underscores = common.headers_with_underscores_action() == Common::REJECT_REQUEST;
   to.drops_underscores = common.headers_with_underscores_action() == Common::DROP_HEADER;
   if (common.has_idle_timeout()) to.idle_timeout = ToDuration(common.idle_timeout());
+  to.requests_max = common.max_requests_per_connection().value();
   to.connection_duration_max = ToDuration(common.max_connection_duration());
   to.stream_duration_max = ToDuration(common.max_stream_duration());
   if (from.has_stream_idle_timeout())
     to.stream_idle_timeout = ToDuration(from.stream_idle_timeout());
   to.request_timeout = ToDuration(from.request_timeout());
-  return absl::OkStatus();
-}
-
-Status CompileClient(const hcm::HttpConnectionManager& from, HttpOptions& to) {
-  to.uses_remote_address = from.use_remote_address().value();
-  to.skips_xff_append = from.skip_xff_append();
-  to.appends_forwarded_port = from.append_x_forwarded_port();
-  to.xff_trusted_hops = from.xff_num_trusted_hops();
-  for (const auto& range : from.internal_address_config().cidr_ranges()) {
-    auto address = net::Address::ParseIp(range.address_prefix(), 0);
-    if (!address.ok()) return WithContext(address.status(), "internal_address_config");
-    IpRange to_range{std::string(address->ip_bytes()), range.prefix_len().value()};
-    if (to_range.prefix_bits > to_range.bytes.size() * 8) {
-      return absl::InvalidArgumentError(
-          "internal_address_config: a prefix longer than its address");
-    }
-    to.internal_ranges.push_back(std::move(to_range));
+  to.limits.request_head_time = ToDuration(from.request_headers_timeout());
+  if (from.has_delayed_close_timeout()) {
+    to.limits.delayed_close = ToDuration(from.delayed_close_timeout());
   }
-  to.generates_request_id = !from.has_generate_request_id() || from.generate_request_id().value();
-  to.preserves_external_request_id = from.preserve_external_request_id();
-  to.sets_request_id_in_response = from.always_set_request_id_in_response();
-  using From = hcm::HttpConnectionManager;
-  using Mode = HttpOptions::ClientCert;
-  switch (from.forward_client_cert_details()) {
-    case From::FORWARD_ONLY:
-      to.client_cert = Mode::kForwardOnly;
-      break;
-    case From::APPEND_FORWARD:
-      to.client_cert = Mode::kAppendForward;
-      break;
-    case From::SANITIZE_SET:
-      to.client_cert = Mode::kSanitizeSet;
-      break;
-    case From::ALWAYS_FORWARD_ONLY:
-      to.client_cert = Mode::kAlwaysForwardOnly;
-      break;
-    default:
-      to.client_cert = Mode::kSanitize;
-  }
-  const auto& details = from.set_current_client_cert_details();
-  if (details.chain()) return Unsupported("set_current_client_cert_details.chain");
-  to.cert_has_subject = details.subject().value();
-  to.cert_has_uri = details.uri();
-  to.cert_has_dns = details.dns();
-  to.cert_has_pem = details.cert();
   return absl::OkStatus();
 }
 
@@ -130,6 +164,7 @@ void CompileTarget(const hcm::HttpConnectionManager& from, HttpOptions& to) {
   to.normalizes_path = from.normalize_path().value();
   to.merges_slashes = from.merge_slashes();
   to.strips_any_port = from.strip_any_host_port();
+  to.strips_matching_port = from.strip_matching_host_port();
   to.strips_trailing_dot = from.strip_trailing_host_dot();
   switch (from.path_with_escaped_slashes_action()) {
     case From::REJECT_REQUEST:
@@ -152,6 +187,7 @@ void CompileTarget(const hcm::HttpConnectionManager& from, HttpOptions& to) {
   if (from.server_header_transformation() == From::PASS_THROUGH) {
     to.server_header = HttpOptions::ServerHeader::kPassThrough;
   }
+  to.scheme_overwrite = from.scheme_header_transformation().scheme_to_overwrite();
   to.via = from.via();
   to.proxies_continue = from.proxy_100_continue();
   for (const auto& upgrade : from.upgrade_configs()) {
@@ -182,7 +218,7 @@ Status CompileRouter(const hcm::HttpFilter& from, HttpOptions& to) {
   if (!router.ParseFromString(from.typed_config().value())) {
     return absl::InvalidArgumentError("router: not a Router message");
   }
-  if (router.upstream_http_filters_size() > 0) return Unsupported("router: upstream_http_filters");
+  MELTEMI_RETURN_IF_ERROR(RefuseUnknownFields(router, kRouterFields, "router: "));
   to.suppresses_envoy_headers = router.suppress_envoy_headers();
   return absl::OkStatus();
 }
@@ -228,10 +264,14 @@ StatusOr<std::shared_ptr<const ChainHandler>> Compile(std::string_view serialize
   }
   HttpOptions to;
   to.identity_path = ParseNode(process.node_metadata_json).identity_path;
-  MELTEMI_RETURN_IF_ERROR(CheckUnsupported(from));
+  to.rejects_fragments = process.rejects_path_fragments;
+  MELTEMI_RETURN_IF_ERROR(CheckSupported(from));
   MELTEMI_RETURN_IF_ERROR(CompileCodec(from, to));
   MELTEMI_RETURN_IF_ERROR(CompileClient(from, to));
   CompileTarget(from, to);
+  if (from.has_local_reply_config()) {
+    MELTEMI_ASSIGN_OR_RETURN(to.local_replies, CompileLocalReplies(from.local_reply_config()));
+  }
   MELTEMI_RETURN_IF_ERROR(CompileRoutesOf(from, context, to));
   MELTEMI_RETURN_IF_ERROR(CompileFilters(from, {process, context}, to));
   for (const auto& log : from.access_log()) {

@@ -4,7 +4,11 @@
 #include <algorithm>
 #include <utility>
 
+#include "proxy/http/client_cert.h"
+#include "proxy/http/local_reply.h"
+#include "proxy/http/local_reply_mapping.h"
 #include "proxy/http/mirror.h"
+#include "proxy/http/stream_values.h"
 
 namespace meltemi::proxy {
 namespace {
@@ -20,6 +24,20 @@ std::optional<http::Protocol> KnownProtocol(HttpOptions::Codec codec, std::strin
     return http::Protocol::kHttp11;
   }
   return std::nullopt;
+}
+
+// Envoy's texts.
+std::string_view RefusalText(int status, std::string_view detail) {
+  switch (status) {
+    case 408:
+      return "request header timeout";
+    case 431:
+      return "Request Header Fields Too Large";
+    case 501:
+      return "Not Implemented";
+    default:
+      return detail == "missing_host_header" ? "" : "Bad Request";
+  }
 }
 
 }  // namespace
@@ -116,6 +134,7 @@ void HttpConnection::LearnTls(const net::Connection& connection) {
     facts_.local_uri_san = std::string(peer->uri_san.substr(0, end)) + options_.identity_path;
   }
   if (facts_.server_name.empty()) facts_.server_name = peer->server_name;
+  if (facts_.is_mutual_tls) facts_.client_cert_element = ClientCertElement(options_, facts_);
 }
 
 void HttpConnection::ArmIdleTimer() {
@@ -125,6 +144,7 @@ void HttpConnection::ArmIdleTimer() {
 void HttpConnection::OnStream(http::ServerStream& stream) {
   if (facts_.is_tls && facts_.tls_version.empty()) LearnTls(*peek_);
   idle_timer_.Disarm();
+  if (++requests_ == options_.requests_max) Drain();
   if (free_.empty()) {
     active_.push_back(std::make_unique<Exchange>(static_cast<ExchangeOwner&>(*this)));
   } else {
@@ -134,23 +154,51 @@ void HttpConnection::OnStream(http::ServerStream& stream) {
   active_.back()->Begin(stream);
 }
 
+void HttpConnection::FillRefusalInfo(StreamInfo& info, std::string_view detail) {
+  info.worker = &worker_;
+  info.downstream = &facts_;
+  info.pin = pin();
+  info.start = info.end = worker_.loop().Now();
+  info.start_wall = worker_.clock().Wall();
+  info.status = refusal_status_;
+  info.details = detail;
+  info.is_local = true;
+  // A client that is slow has broken no rule.
+  if (refusal_status_ != 408) info.flags.Set(ResponseFlag::kDownstreamProtocolError);
+}
+
+std::string_view HttpConnection::FillRefusal(http::ResponseHead& head, std::string_view detail) {
+  refusal_status_ = head.status;
+  Arena& arena = head.headers.arena();
+  http::RequestHead request(arena);
+  StreamInfo info;
+  FillRefusalInfo(info, detail);
+  info.request = &request;
+  info.arena = &arena;
+  LocalReplyMapping::Reply reply{head.status, RefusalText(head.status, detail), {}, nullptr};
+  if (options_.local_replies != nullptr) {
+    reply = options_.local_replies->Map(info, reply.status, reply.body);
+  }
+  FillLocalReply(request, reply.status, reply.body, -1, reply.content_type, head);
+  head.headers.Add(http::HeaderId::kServer, options_.server_name);
+  head.headers.Add(http::HeaderId::kDate, date_.At(info.start_wall));
+  if (reply.headers != nullptr) {
+    const StreamValues values(info);
+    reply.headers->Apply(head, {&request, &head, &values});
+  }
+  refusal_body_ = reply.body;
+  return refusal_body_;
+}
+
 // There was no request to speak of, but somebody will look for the reason of the 400 in the log.
 void HttpConnection::OnProtocolError(std::string_view detail) {
   if (options_.access_logs.empty()) return;
   Arena arena;
   http::RequestHead head(arena);
   StreamInfo info;
-  info.worker = &worker_;
-  info.downstream = &facts_;
+  FillRefusalInfo(info, detail);
   info.request = &head;
   info.arena = &arena;
-  info.pin = pin();
-  info.start = info.end = worker_.loop().Now();
-  info.start_wall = worker_.clock().Wall();
-  info.status = detail == "request_headers_too_large" ? 431 : 400;
-  info.details = detail;
-  info.is_local = true;
-  info.flags.Set(ResponseFlag::kDownstreamProtocolError);
   for (const auto& log : options_.access_logs) log->Write(info);
 }
 
@@ -169,6 +217,10 @@ void HttpConnection::OnExchangeOver(Exchange& exchange) {
     worker_.loop().DeferDelete(std::shared_ptr<void>(std::move(ended)));
   }
   if (active_.empty()) ArmIdleTimer();
+}
+
+void HttpConnection::EndWithResponse() {
+  if (server_->protocol() != http::Protocol::kHttp2) server_->Drain();
 }
 
 const std::shared_ptr<const RoutePin>& HttpConnection::pin() {

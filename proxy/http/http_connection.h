@@ -36,6 +36,7 @@ class HttpConnection final : public ActiveConnection,
   void OnClosed(net::CloseReason reason) override;
   // http::ServerConnectionCallbacks
   void OnStream(http::ServerStream& stream) override;
+  std::string_view FillRefusal(http::ResponseHead& head, std::string_view detail) override;
   void OnProtocolError(std::string_view detail) override;
   void OnConnectionClosed() override;
   // ExchangeOwner
@@ -47,8 +48,10 @@ class HttpConnection final : public ActiveConnection,
   std::shared_ptr<MirrorStream> StartMirror(const StreamInfo& info, const routing::Mirror& mirror,
                                             bool end_stream) override;
   void OnExchangeOver(Exchange& exchange) override;
+  void EndWithResponse() override;
 
   void Begin(http::Protocol protocol);
+  void FillRefusalInfo(StreamInfo& info, std::string_view detail);
   void LearnTls(const net::Connection& connection);
   void ArmIdleTimer();
   void End();
@@ -66,6 +69,9 @@ class HttpConnection final : public ActiveConnection,
   std::vector<std::shared_ptr<MirrorStream>> mirrors_;
   runtime::Timer idle_timer_;
   runtime::Timer duration_timer_;
+  std::string refusal_body_;
+  int refusal_status_ = 400;
+  uint32_t requests_ = 0;
   bool is_draining_ = false;
   bool is_over_ = false;
 };

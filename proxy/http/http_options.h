@@ -17,6 +17,8 @@
 
 namespace meltemi::proxy {
 
+class LocalReplyMapping;
+
 struct IpRange {
   std::string bytes;  // network order, 4 or 16
   uint32_t prefix_bits = 0;
@@ -43,13 +45,17 @@ struct HttpOptions {
 
   bool uses_remote_address = false;
   bool skips_xff_append = false;
+  bool appends_xff_without_remote = false;  // of original_ip_detection_extensions
   bool appends_forwarded_port = false;
   uint32_t xff_trusted_hops = 0;
+  std::vector<IpRange> xff_trusted_ranges;  // instead of hops, when not empty
+  std::string scheme_overwrite;             // "" = none
   std::vector<IpRange> internal_ranges;
 
   bool generates_request_id = true;
   bool preserves_external_request_id = false;
   bool sets_request_id_in_response = false;
+  bool packs_trace_reason = true;
 
   ClientCert client_cert = ClientCert::kSanitize;
   bool cert_has_subject = false, cert_has_uri = false, cert_has_dns = false, cert_has_pem = false;
@@ -58,10 +64,13 @@ struct HttpOptions {
 
   bool proxies_continue = false;
   bool accepts_http10 = false;
+  std::string default_host_http10;
   bool normalizes_path = false;
   bool merges_slashes = false;
   EscapedSlashes escaped_slashes = EscapedSlashes::kKeep;
+  bool rejects_fragments = true;
   bool strips_any_port = false;
+  bool strips_matching_port = false;
   bool strips_trailing_dot = false;
   bool rejects_underscores = false;
   bool drops_underscores = false;
@@ -73,6 +82,7 @@ struct HttpOptions {
   Duration idle_timeout = std::chrono::hours(1);
   Duration connection_duration_max{0};
   Duration stream_duration_max{0};
+  uint32_t requests_max = 0;                           // per connection
   std::vector<std::pair<std::string, bool>> upgrades;  // lower-case token, enabled
   http::Limits limits;
 
@@ -82,6 +92,7 @@ struct HttpOptions {
   std::vector<std::shared_ptr<const HttpFilter>> response_filters;  // in reverse order of the chain
   std::vector<std::shared_ptr<const HttpFilter>> end_filters;
   AccessLogs access_logs;
+  std::shared_ptr<const LocalReplyMapping> local_replies;   // nullptr = as they are
   std::vector<routing::HeaderRef> logged_response_headers;  // at most kKeptHeadersMax
 };
 

@@ -62,7 +62,8 @@ int GrpcStatusOf(int http_status) {
 }
 
 std::string_view FillLocalReply(const http::RequestHead& request, int status, std::string_view body,
-                                int grpc_status, http::ResponseHead& reply) {
+                                int grpc_status, std::string_view content_type,
+                                http::ResponseHead& reply) {
   http::HeaderMap& headers = reply.headers;
   if (IsGrpc(request.headers)) {
     reply.status = 200;
@@ -81,7 +82,8 @@ std::string_view FillLocalReply(const http::RequestHead& request, int status, st
   const bool may_have_body = status >= 200 && status != 204 && status != 304;
   reply.content_length = may_have_body ? static_cast<int64_t>(body.size()) : http::kLengthUnknown;
   if (may_have_body && !body.empty() && headers.Find(http::HeaderId::kContentType) == nullptr) {
-    headers.Add(http::HeaderId::kContentType, "text/plain");
+    headers.Add(http::HeaderId::kContentType,
+                content_type.empty() ? std::string_view("text/plain") : content_type);
   }
   return may_have_body && request.method != "HEAD" ? body : std::string_view();
 }

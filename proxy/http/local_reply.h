@@ -16,7 +16,9 @@ int GrpcStatusOf(int http_status);
 
 // Fills `reply` (status, content headers) for `request`; returns the body to send, which is `body`
 // or nothing. `body` outlives the reply. `grpc_status` below 0 = mapped from `status`.
+// `content_type` "" = text/plain.
 std::string_view FillLocalReply(const http::RequestHead& request, int status, std::string_view body,
-                                int grpc_status, http::ResponseHead& reply);
+                                int grpc_status, std::string_view content_type,
+                                http::ResponseHead& reply);
 
 }  // namespace meltemi::proxy

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/http/path.h"
 
+#include <algorithm>
+#include <array>
+#include <cstdint>
 #include <cstring>
 
 namespace meltemi::proxy {
@@ -30,10 +33,20 @@ size_t PathBytes(std::string_view target) {
   return std::min(target.find('?'), target.size());
 }
 
+// What a path may not hold unescaped (RFC 3986 §3.3) though clients send it.
+constexpr std::string_view kEscaped = "\"<>^`{|}";
+
+constexpr std::array<bool, 256> kIsSpecial = [] {
+  std::array<bool, 256> table{};
+  for (const char c : kEscaped) table[static_cast<uint8_t>(c)] = true;
+  table['%'] = table['\\'] = true;
+  return table;
+}();
+
 bool NeedsNormalizing(std::string_view path) {
   for (size_t i = 0; i < path.size(); ++i) {
     const char c = path[i];
-    if (c == '%' || c == '\\') return true;
+    if (kIsSpecial[static_cast<uint8_t>(c)]) return true;
     if (c == '.' && i > 0 && path[i - 1] == '/') return true;
   }
   return false;
@@ -44,23 +57,47 @@ std::string_view Bare(std::string_view segment) {
   return segment.substr(0, segment.find(';'));
 }
 
-// Un-escapes unreserved characters and turns "\" into "/"; returns bytes written, or npos.
-size_t Unescape(std::string_view path, char* to) {
+char* PutEscape(uint8_t byte, char* to) {
+  constexpr char kHex[] = "0123456789ABCDEF";
+  *to++ = '%';
+  *to++ = kHex[byte >> 4];
+  *to++ = kHex[byte & 0xf];
+  return to;
+}
+
+// Whether a "%" that begins no escape stands so near before `to` that `c`, un-escaped, would make
+// one:
+// "%%32e" must not become "%2e".
+bool WouldMakeEscape(const char* begin, const char* to, int c) {
+  if (HexValue(static_cast<char>(c)) < 0) return false;
+  return (to - begin >= 1 && to[-1] == '%') || (to - begin >= 2 && to[-2] == '%');
+}
+
+// Un-escapes unreserved characters, escapes those that may not stand, turns "\" into "/". A "%"
+// that begins no escape stays as it is, as with Envoy. `to` has room for three times the path.
+// Returns bytes written, or npos for an escaped NUL.
+size_t Reescape(std::string_view path, char* to) {
   char* const begin = to;
   for (size_t i = 0; i < path.size(); ++i) {
-    if (path[i] != '%') {
-      *to++ = path[i] == '\\' ? '/' : path[i];
-      continue;
-    }
-    const int code = EscapeAt(path, i);
-    if (code <= 0) return std::string_view::npos;
-    if (IsUnreserved(code)) {
+    const char c = path[i];
+    if (!kIsSpecial[static_cast<uint8_t>(c)]) {
+      *to++ = c;
+    } else if (c == '\\') {
+      *to++ = '/';
+    } else if (c != '%') {
+      to = PutEscape(static_cast<uint8_t>(c), to);
+    } else if (const int code = EscapeAt(path, i); code == 0) {
+      return std::string_view::npos;
+    } else if (code < 0) {
+      *to++ = c;
+    } else if (IsUnreserved(code) && !WouldMakeEscape(begin, to, code)) {
       *to++ = static_cast<char>(code);
+      i += 2;
     } else {
       std::memcpy(to, path.data() + i, 3);
       to += 3;
+      i += 2;
     }
-    i += 2;
   }
   return static_cast<size_t>(to - begin);
 }
@@ -98,8 +135,8 @@ PathResult NormalizePath(std::string_view target, Arena& arena) {
   const std::string_view query = target.substr(path_bytes);
   if (path.empty() || path.front() != '/') return {path == "*", target};
   if (!NeedsNormalizing(path)) return {true, target};
-  char* const text = arena.Allocate(target.size() + 1);
-  size_t bytes = Unescape(path, text);
+  char* const text = arena.Allocate(path.size() * 3 + query.size());
+  size_t bytes = Reescape(path, text);
   if (bytes == std::string_view::npos) return {false, target};
   bytes = RemoveDotSegments(text, bytes);
   if (!query.empty()) std::memcpy(text + bytes, query.data(), query.size());

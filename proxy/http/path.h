@@ -14,8 +14,8 @@ struct PathResult {
   std::string_view path;  // with query
 };
 
-// Dot segments removed, "\" read as "/", unreserved characters un-escaped. A ".." with parameters
-// ("/..;a=b") counts as "..". Invalid: an escape that is none, or "%00".
+// Dot segments removed, "\" read as "/", unreserved characters un-escaped, those that may not stand
+// in a path escaped. A ".." with parameters ("/..;a=b") counts as "..". Invalid: "%00".
 PathResult NormalizePath(std::string_view path, Arena& arena);
 std::string_view MergeSlashes(std::string_view path, Arena& arena);
 // Whether the path part holds %2F or %5C, in any case.

@@ -18,9 +18,12 @@ class Random;
 struct IngestResult {
   int status = 0;  // not 0: answer with it
   std::string_view details;
+  std::string_view body;
   std::string_view location;   // of a redirect
   std::string_view client_ip;  // trusted; "" = the peer
   bool is_internal = false;
+  bool is_trace_forced = false;
+  bool is_protocol_error = false;
 };
 
 IngestResult Ingest(const HttpOptions& options, const DownstreamFacts& downstream, Random& random,

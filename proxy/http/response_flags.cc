@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/http/response_flags.h"
 
-#include <bit>
-#include <cstring>
+#include <algorithm>
 #include <iterator>
+#include <span>
 
 namespace meltemi::proxy {
 namespace {
@@ -20,19 +20,17 @@ constexpr Names kNames[] = {
 };
 static_assert(std::size(kNames) == static_cast<size_t>(ResponseFlag::kCount));
 
-std::string_view Join(uint32_t bits, std::string_view Names::* name, Arena& arena) {
-  if (bits == 0) return "-";
-  if (std::has_single_bit(bits)) return kNames[std::countr_zero(bits)].*name;
+std::string_view Join(std::span<const ResponseFlag> flags, std::string_view Names::* name,
+                      Arena& arena) {
+  if (flags.empty()) return "-";
+  const auto text_of = [&](ResponseFlag flag) { return kNames[static_cast<int>(flag)].*name; };
+  if (flags.size() == 1) return text_of(flags[0]);
   size_t bytes = 0;
-  for (uint32_t rest = bits; rest != 0; rest &= rest - 1) {
-    bytes += (kNames[std::countr_zero(rest)].*name).size() + 1;
-  }
+  for (const ResponseFlag flag : flags) bytes += text_of(flag).size() + 1;
   char* const text = arena.Allocate(bytes);
   char* to = text;
-  for (uint32_t rest = bits; rest != 0; rest &= rest - 1) {
-    const std::string_view one = kNames[std::countr_zero(rest)].*name;
-    std::memcpy(to, one.data(), one.size());
-    to += one.size();
+  for (const ResponseFlag flag : flags) {
+    to = std::copy_n(text_of(flag).data(), text_of(flag).size(), to);
     *to++ = ',';
   }
   return {text, bytes - 1};
@@ -41,11 +39,11 @@ std::string_view Join(uint32_t bits, std::string_view Names::* name, Arena& aren
 }  // namespace
 
 std::string_view ResponseFlags::Short(Arena& arena) const {
-  return Join(bits_, &Names::short_name, arena);
+  return Join({order_.data(), count_}, &Names::short_name, arena);
 }
 
 std::string_view ResponseFlags::Long(Arena& arena) const {
-  return Join(bits_, &Names::long_name, arena);
+  return Join({order_.data(), count_}, &Names::long_name, arena);
 }
 
 }  // namespace meltemi::proxy

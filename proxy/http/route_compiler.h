@@ -22,6 +22,8 @@ StatusOr<routing::StringMatch> CompileStringMatch(
 StatusOr<routing::HeaderPredicate> CompileHeaderMatch(
     const envoy::config::route::v3::HeaderMatcher& from);
 StatusOr<routing::Fraction> CompileFraction(const envoy::type::v3::FractionalPercent& from);
+StatusOr<routing::HeaderMutations> CompileHeadersToAdd(
+    const google::protobuf::RepeatedPtrField<envoy::config::core::v3::HeaderValueOption>& from);
 Duration ToDuration(const google::protobuf::Duration& from);
 
 }  // namespace meltemi::proxy

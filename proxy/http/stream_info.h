@@ -38,6 +38,7 @@ struct DownstreamFacts {
   std::string local_uri_san;  // of our own certificate
   std::string peer_uri_san, peer_dns_san, peer_subject, peer_certificate_der;
   std::string tls_version, tls_cipher;
+  std::string client_cert_element;  // of x-forwarded-client-cert; "" = none is sent
 };
 
 // What metadata exchange learned of the other side. Immutable; cached per worker.
@@ -88,6 +89,7 @@ struct StreamInfo {
   std::string_view termination_details;
   std::string_view grpc_status;            // as in the response's head or trailers, in `arena`
   std::string_view upstream_service_time;  // as sent, in `arena`
+  std::string_view local_reply_body;       // ours, before local_reply_config changed it
   bool is_grpc = false;
   bool is_local = false;  // the response is ours
   bool is_tcp = false;    // a connection below HTTP: the request is empty

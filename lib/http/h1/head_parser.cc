@@ -51,6 +51,13 @@ bool ParseLength(std::string_view text, int64_t& length) {
   return true;
 }
 
+// Taking these out would change what the message is, or who it seems to come from (Envoy).
+bool MayBeNominated(std::string_view option) {
+  constexpr std::string_view kForwarded = "x-forwarded-";
+  return option.front() != ':' && !EqualsIgnoreCase(option, "host") &&
+         !EqualsIgnoreCase(option.substr(0, kForwarded.size()), kForwarded);
+}
+
 bool ReadConnection(std::string_view list, Framing& framing, Gathered& gathered) {
   while (!list.empty()) {
     const std::string_view option = NextElement(list);
@@ -61,7 +68,7 @@ bool ReadConnection(std::string_view list, Framing& framing, Gathered& gathered)
       framing.says_keep_alive = true;
     } else if (EqualsIgnoreCase(option, "upgrade")) {
       gathered.says_upgrade = true;
-    } else if (gathered.nominated_count == kConnectionOptionsMax) {
+    } else if (gathered.nominated_count == kConnectionOptionsMax || !MayBeNominated(option)) {
       return false;
     } else {
       gathered.nominated[gathered.nominated_count++] = option;
@@ -262,7 +269,8 @@ HeadError ReadRequestLine(char*& at, const char* end, RequestHead& out) {
 
 HeadError JudgeHost(const Gathered& gathered, RequestHead& out) {
   const bool is_required = out.protocol != Protocol::kHttp10;
-  if (gathered.hosts > 1 || (gathered.hosts == 0 && is_required)) return HeadError::kHost;
+  if (gathered.hosts == 0 && is_required) return HeadError::kNoHost;
+  if (gathered.hosts > 1) return HeadError::kHost;
   if (!IsHost(gathered.host)) return HeadError::kHost;
   if (out.authority.empty()) out.authority = gathered.host;
   return HeadError::kNone;
@@ -288,6 +296,10 @@ ErrorAnswer Describe(HeadError error) {
       return {501, "http1.unknown_transfer_encoding"};
     case HeadError::kTooLarge:
       return {431, "request_headers_too_large"};
+    case HeadError::kNoHost:
+      return {400, "missing_host_header"};
+    case HeadError::kTooSlow:
+      return {408, "request_header_timeout"};
     case HeadError::kTooManyFields:
       return {431, "http1.too_many_headers"};
     case HeadError::kMalformed:

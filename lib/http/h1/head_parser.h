@@ -25,11 +25,13 @@ enum class HeadError : uint8_t {
   kVersion,                // HTTP/2.0, HTTP/1.2 …
   kTarget,                 // request target of a form the method does not allow
   kField,                  // name, value, obs-fold, bare CR or LF
-  kHost,                   // missing, repeated or invalid
+  kHost,                   // repeated or invalid
   kContentLength,          // not one plain number, or beside transfer-encoding
   kTransferEncoding,       // repeated, or chunked not last
   kTransferEncodingOther,  // a coding we do not have: 501
   kTooLarge,
+  kTooSlow,
+  kNoHost,
   kTooManyFields,
 };
 

@@ -116,8 +116,19 @@ size_t ServerConnection::FindHead() {
     scanned_ = view.size() > 3 ? view.size() - 3 : 0;
     if (view.size() >= kInputBytes) connection_->set_input_bytes_max(limits_.head_bytes_max);
     if (has_news) connection_->ResumeReading();
+    if (!view.empty()) WaitForHead();
   }
   return 0;
+}
+
+void ServerConnection::WaitForHead() {
+  if (limits_.request_head_time <= Duration(0)) return;
+  if (head_timer_ == nullptr) {
+    head_timer_ = std::make_unique<runtime::Timer>(connection_->loop(), [this] {
+      if (!is_gone_ && !is_closing_ && !stream_.is_active_) Refuse(HeadError::kTooSlow);
+    });
+  }
+  if (!head_timer_->is_armed()) head_timer_->Arm(limits_.request_head_time);
 }
 
 bool ServerConnection::ParseHead() {
@@ -143,6 +154,7 @@ bool ServerConnection::ParseHead() {
   if (scanned_ != 0) connection_->set_input_bytes_max(kInputBytes);
   scanned_ = 0;
   ++requests_this_pass_;
+  if (head_timer_ != nullptr) head_timer_->Disarm();
   StartExchange(framing);
   return true;
 }
@@ -249,8 +261,12 @@ void ServerConnection::Refuse(HeadError error) {
   Arena arena;
   ResponseHead head(arena);
   head.status = answer.status;
-  WriteResponseHead(head, true, {.says_close = true, .header_case = limits_.http1.header_case},
+  const std::string_view body = callbacks_.FillRefusal(head, answer.detail);
+  head.content_length = static_cast<int64_t>(body.size());
+  WriteResponseHead(head, body.empty(),
+                    {.says_close = true, .header_case = limits_.http1.header_case},
                     connection_->output());
+  connection_->output().Append(body);
   CloseGently();
   callbacks_.OnProtocolError(answer.detail);
 }
@@ -274,7 +290,7 @@ void ServerConnection::ResetExchange(ResetReason reason) {
 void ServerConnection::CloseGently() {
   if (is_gone_ || is_closing_) return;
   is_closing_ = true;
-  connection_->CloseAfterFlush(kLinger);
+  connection_->CloseAfterFlush(limits_.delayed_close);
 }
 
 // -- stream

@@ -24,7 +24,6 @@ class ServerConnection final : public http::ServerConnection,
  public:
   // What an answered request may still send before the connection is closed rather than read on.
   static constexpr int64_t kDroppedBodyBytesMax = 64 * 1024;
-  static constexpr Duration kLinger = std::chrono::seconds(1);
 
   ServerConnection(std::unique_ptr<net::Connection> connection,
                    ServerConnectionCallbacks& callbacks, const Limits& limits);
@@ -85,6 +84,7 @@ class ServerConnection final : public http::ServerConnection,
   void Process();
   bool ParseHead();
   size_t FindHead();
+  void WaitForHead();
   void StartExchange(const Framing& framing);
   void DeliverBody();
   void FinishExchange();
@@ -102,6 +102,7 @@ class ServerConnection final : public http::ServerConnection,
   const Limits limits_;
   Exchange stream_;
   std::unique_ptr<runtime::Timer> turn_;
+  std::unique_ptr<runtime::Timer> head_timer_;  // made when a head is late for the first time
   size_t scanned_ = 0;  // bytes of an incomplete head known not to hold its end
   size_t requests_this_pass_ = 0;
   MonotonicTime pass_{};
