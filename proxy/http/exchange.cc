@@ -221,11 +221,12 @@ void Exchange::Reply(const LocalReply& reply) {
   LocalReplyMapping::Reply mapped{reply.status, reply.body, {}, nullptr};
   if (options_.local_replies != nullptr) {
     mapped = options_.local_replies->Map(info_, reply.status, reply.body);
+    info_.status = reply.status;  // which headers still tell
+    if (mapped.headers != nullptr) ApplyMutations({mapped.headers}, &local_head_);
   }
   local_body_ = FillLocalReply(*info_.request, mapped.status, mapped.body, reply.grpc_status,
                                mapped.content_type, local_head_);
   FinishResponseHead(local_head_, false);
-  if (mapped.headers != nullptr) ApplyMutations({mapped.headers}, &local_head_);
   info_.response_body_bytes = local_body_.size();
   const bool has_body = !local_body_.empty();
   SendHead(local_head_, !has_body);
@@ -254,12 +255,18 @@ void Exchange::ResetDownstream() {
 }
 
 void Exchange::OnReset(http::ResetReason reason) {
-  if (!is_response_ended_) {
+  const bool is_stream_reset = reason == http::ResetReason::kRemoteReset &&
+                               info_.request->protocol == http::Protocol::kHttp2;
+  if (is_response_ended_) {
+    // Only the rest of the request was missing.
+  } else if (is_stream_reset) {
+    info_.flags.Set(ResponseFlag::kDownstreamRemoteReset);
+    info_.details = "http2.remote_reset";
+  } else {
     info_.flags.Set(reason == http::ResetReason::kProtocolError
                         ? ResponseFlag::kDownstreamProtocolError
                         : ResponseFlag::kDownstreamConnectionTermination);
-    info_.details = reason == http::ResetReason::kRemoteReset ? "downstream_remote_reset"
-                                                              : "downstream_remote_disconnect";
+    info_.details = "downstream_remote_disconnect";
   }
   Conclude();
   attempt_.Cancel();

@@ -140,8 +140,9 @@ class Exchange final : public FilterStream, private http::StreamCallbacks, priva
   // -- times, headers of internal clients (exchange_timeouts.cc)
   void ReadControlHeaders();
   bool IsRetriableByHeader(int status) const;
-  void ReadTimeouts(const routing::ForwardAction& action);
-  void ReadStreamDuration(const routing::ForwardAction& action, std::optional<Duration> asked);
+  // False: the time is over already.
+  bool ReadTimeouts(const routing::ForwardAction& action);
+  bool ReadStreamDuration(const routing::ForwardAction& action, std::optional<Duration> asked);
   void SetExpectedTimeout(const routing::ForwardAction& action);
   void ArmPerTry();
   void TouchTry();

@@ -207,7 +207,7 @@ TEST_F(ExchangeTest, ConnectFailureNamesItsReason) {
   EXPECT_EQ(down_.status, 503);
   EXPECT_EQ(down_.sent,
             "upstream connect error or disconnect/reset before headers. reset reason: remote "
-            "connection failure, transport failure reason: delayed connect error: 111");
+            "connection failure");
   down_.callbacks->OnFinished();
   EXPECT_EQ(log_->records.at(0).flags, "UF");
   EXPECT_EQ(

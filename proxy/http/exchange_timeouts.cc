@@ -136,7 +136,7 @@ bool Exchange::IsRetriableByHeader(int status) const {
          HasElement(retriable_codes_, status);
 }
 
-void Exchange::ReadTimeouts(const routing::ForwardAction& action) {
+bool Exchange::ReadTimeouts(const routing::ForwardAction& action) {
   http::HeaderMap& headers = info_.request->headers;
   // A route that bounds its streams bounds them by that alone (Envoy).
   timeout_ = action.has_stream_duration ? Duration(0) : action.timeout;
@@ -159,26 +159,29 @@ void Exchange::ReadTimeouts(const routing::ForwardAction& action) {
     idle_timer_.Disarm();
     Touch();
   }
-  ReadStreamDuration(action, asked);
+  const bool has_time = ReadStreamDuration(action, asked);
   SetExpectedTimeout(action);
+  return has_time;
 }
 
-void Exchange::ReadStreamDuration(const routing::ForwardAction& action,
+bool Exchange::ReadStreamDuration(const routing::ForwardAction& action,
                                   std::optional<Duration> asked) {
-  if (!action.has_stream_duration) return;  // the connection manager's, already armed
+  if (!action.has_stream_duration) return true;  // the connection manager's, already armed
   Duration duration = action.stream_duration_max.value_or(options_.stream_duration_max);
   bool is_bounded = duration > Duration(0);
   if (asked.has_value() && action.grpc_duration_max.has_value()) {
     const Duration max = *action.grpc_duration_max;
     duration = max > Duration(0) ? std::min(*asked, max) : *asked;
-    if (action.grpc_duration_offset < duration) duration -= action.grpc_duration_offset;
+    duration = std::max(duration - action.grpc_duration_offset, Duration(0));
     is_bounded = true;  // a deadline of 0 has passed already
   }
   duration_timer_.Disarm();
-  if (!is_bounded) return;
+  if (!is_bounded) return true;
   if (info_.is_grpc) SetGrpcTimeout(duration, info_.request->headers);
   const Duration used = worker_.loop().Now() - info_.start;
-  duration_timer_.Arm(std::max(duration - used, Duration(0)));
+  if (used >= duration) return false;
+  duration_timer_.Arm(duration - used);
+  return true;
 }
 
 // Tells the upstream how long its answer is waited for.

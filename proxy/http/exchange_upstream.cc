@@ -67,7 +67,7 @@ FailureName NameOf(http::ResetReason reason) {
 void Exchange::StartForwarding(const routing::ForwardAction& action) {
   http::RequestHead& head = *info_.request;
   ReadRetries(action);
-  ReadTimeouts(action);
+  if (!ReadTimeouts(action)) return OnDurationTimeout();
   hash_ = routing::HashRequest(
       action.hash, head,
       info_.client_ip.empty() ? info_.downstream->remote.ip_bytes() : info_.client_ip, info_.random,
@@ -308,6 +308,10 @@ void Exchange::OnAttemptFailed(const OpenFailureInfo& failure) {
   if (failure.kind == OpenFailure::kNoHealthyHost) {
     return Reply({503, "no healthy upstream", name.reason, -1});
   }
+  if (failure.kind == OpenFailure::kOverflow) {
+    if (!options_.suppresses_envoy_headers) local_head_.headers.Add("x-envoy-overloaded", "true");
+    return FailUpstream(name.status, name.flag, name.reason, {});
+  }
   info_.upstream_failure = arena_.Copy(failure.detail);
   FailUpstream(name.status, name.flag, name.reason, failure.detail);
 }
@@ -352,11 +356,9 @@ void Exchange::FailUpstream(int status, ResponseFlag flag, std::string_view reas
                  reason, transport_detail.empty() ? "" : "|", transport_detail);
   std::replace(details.begin(), details.end(), ' ', '_');
   fmt::memory_buffer body;
-  fmt::format_to(
-      std::back_inserter(body),
-      "upstream connect error or disconnect/reset before headers. {}reset reason: {}{}{}",
-      info_.attempts > 1 ? "retried and the latest " : "", reason,
-      transport_detail.empty() ? "" : ", transport failure reason: ", transport_detail);
+  fmt::format_to(std::back_inserter(body),
+                 "upstream connect error or disconnect/reset before headers. {}reset reason: {}",
+                 info_.attempts > 1 ? "retried and the latest " : "", reason);
   Reply({status, arena_.Copy({body.data(), body.size()}),
          arena_.Copy({details.data(), details.size()}), -1});
 }

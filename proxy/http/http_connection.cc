@@ -53,7 +53,11 @@ HttpConnection::HttpConnection(Worker& worker, const HttpOptions& options,
                     connection_->Close();
                     End();
                   }),
-      duration_timer_(worker.loop(), [this] { Drain(); }) {
+      duration_timer_(worker.loop(), [this] {
+        if (server_ != nullptr) return Drain();
+        connection_->Close();  // it has not said a word
+        End();
+      }) {
   facts_.id = worker.random().Next();
   facts_.direction = accepted.direction;
   facts_.is_tls = accepted.is_tls;

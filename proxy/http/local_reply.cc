@@ -67,7 +67,7 @@ std::string_view FillLocalReply(const http::RequestHead& request, int status, st
   http::HeaderMap& headers = reply.headers;
   if (IsGrpc(request.headers)) {
     reply.status = 200;
-    headers.Add(http::HeaderId::kContentType, "application/grpc");
+    headers.Set(http::HeaderId::kContentType, "application/grpc");
     headers.Add(http::HeaderId::kGrpcStatus,
                 Decimal(grpc_status >= 0 ? grpc_status : GrpcStatusOf(status), headers.arena()));
     if (!body.empty()) {

@@ -91,7 +91,8 @@ bool StreamLogValues::Append(const LogCommand& command, std::string& out) const 
     case LogField::kBytesSent:
       return Put(static_cast<int64_t>(info_.response_body_bytes), out);
     case LogField::kLocalReplyBody:
-      return Put(info_.local_reply_body, out);
+      out.append(info_.local_reply_body);
+      return true;
     case LogField::kProtocol:
       return !info_.is_tcp && Put(http::ProtocolName(info_.request->protocol), out);
     case LogField::kResponseCode:

@@ -201,7 +201,7 @@ class Side:
             return value
 
         def fields(pairs):
-            ignored = ("content-length", "x-case", "x-script", "x-envoy-upstream-service-time")
+            ignored = ("content-length", "transfer-encoding", "x-case", "x-script", "x-envoy-upstream-service-time")
             joined = {}  # Envoy joins the values of some names where we keep the fields: the same (RFC 9110 §5.3)
             for name, value in pairs:
                 if name not in ignored:

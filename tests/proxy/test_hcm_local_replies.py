@@ -1,9 +1,13 @@
 """Replies the proxies make themselves, beside Envoy: texts, flags, details, gRPC's form of them, local_reply_config."""
+import re
+
 import pytest
 
+import pairs
 from meshes import free_port, wait_until
 from pairs import Pair, script
 from proxies import cluster, http2_upstream
+from raw_http2 import CANCEL, RST_STREAM, Http2, frame, request
 
 CLOSED = free_port()
 
@@ -29,7 +33,7 @@ ROUTES = [{"match": {"prefix": "/none"}, "route": {"cluster": "missing"}},
           {"match": {"prefix": "/empty-direct"}, "direct_response": {"status": 204}}, {"match": {"prefix": "/away"}, "redirect": {"path_redirect": "/x"}},
           {"match": {"prefix": "/origin"}, "route": {"cluster": "origin", "timeout": "0.2s"}},
           {"match": {"prefix": "/again"}, "route": {"cluster": "origin", "retry_policy": {"retry_on": "reset,5xx", "num_retries": 1}}}]
-HOSTS = {"route_config": {"name": "local", "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": ROUTES}]}}
+HOSTS = {"route_config": {"name": "local", "validate_clusters": False, "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": ROUTES}]}}
 MAPPERS = [
     {"filter": header_filter("x-map", "status"), "status_code": 499, "headers_to_add": [{"header": {"key": "x-mapped", "value": "%RESPONSE_CODE%"}}]},
     {"filter": header_filter("x-map", "body"), "body": {"inline_string": "instead"}},
@@ -64,6 +68,13 @@ def ask(path, *lines, method="GET"):
 
 GRPC = ("content-type: application/grpc", "te: trailers")
 PATHS = ["/none", "/gone", "/empty", "/refused", "/retried", "/full", "/direct", "/empty-direct", "/away", "/nowhere"]
+
+
+@pytest.fixture(autouse=True)
+def same_reason(monkeypatch):
+    """Why a connection could not be made is worded otherwise by us."""
+    for words in ("connection_refused_or_host_unreachable", "delayed_connect_error:_Connection_refused"):
+        monkeypatch.setattr("pairs.VARIABLE", [*pairs.VARIABLE, (re.compile(words), "REASON")])
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -103,3 +114,25 @@ def test_the_client_goes(pair):
             client.sendall(ask("/again", script("stall").strip()).replace("x-case: ?", f"x-case: {case}").encode())
             wait_until(lambda: any(fields.get("x-case") == case for fields in pair.arrived), what="the request to arrive")
         assert side.logged(case, 0) == "0|DC|downstream_remote_disconnect", side.name
+
+
+def test_the_client_resets(pair):
+    for side in pair.sides:
+        case = f"reset-{side.name}"
+        with Http2(side.ports["plain"]) as client:
+            steps = script("stall").split(": ")[1].strip().encode()
+            client.headers(1, request(b"/again", (b"x-case", case.encode()), (b"x-script", steps)))
+            wait_until(lambda: any(fields.get("x-case") == case for fields in pair.arrived), what="the request to arrive")
+            client.send(frame(RST_STREAM, 0, 1, CANCEL.to_bytes(4, "big")))
+            client.ping()
+            log = side.logged(case, 0)
+        assert log == "0|DR|http2.remote_reset", (side.name, log)
+
+
+@pytest.mark.parametrize("path", ["/none", "/refused", "/direct", "/nowhere", "/away"])
+def test_over_http2(pair, path):
+    outcomes = []
+    for side in pair.sides:
+        with Http2(side.ports["plain"]) as client:
+            outcomes.append([client.get(1, path.encode()), client.get(3, path.encode(), (b"content-type", b"application/grpc"), method=b"POST")[0]])
+    assert outcomes[0] == outcomes[1]

@@ -15,7 +15,7 @@ def route(**fields):
 
 MANAGERS = {
     "route": route(timeout="0.2s"), "off": route(timeout="0s"), "none": route(),
-    "per-try": route(timeout="10s", retry_policy={"per_try_timeout": "0.2s", "num_retries": 1}),
+    "per-try": route(timeout="1s", retry_policy={"per_try_timeout": "0.2s", "num_retries": 1}),
     "per-try-retried": route(timeout="10s", retry_policy={"retry_on": "5xx", "per_try_timeout": "0.2s", "num_retries": 1}),
     "per-try-long": route(timeout="0.3s", retry_policy={"per_try_timeout": "9s"}),
     "try-idle": route(timeout="0s", retry_policy={"per_try_idle_timeout": "0.2s"}),
@@ -56,7 +56,7 @@ CASES = [("route", ask(STALL)), ("route", ask(PARTIAL)), ("route", ask(script(OK
          ("idle", ask(STALL)), ("idle", ask(PARTIAL)), ("idle", ask(*HALF, method="POST", tail="ab")), ("idle-off", ask(STALL)), ("idle", ask(GRPC, STALL)),
          ("route-idle", ask(STALL)), ("route-idle", ask(PARTIAL)), ("route-idle-off", ask(STALL)), ("route-idle", ask(*HALF, method="POST", tail="ab")),
          ("duration", ask(STALL)), ("duration", ask(PARTIAL)), ("duration", ask(*HALF, method="POST", tail="ab")), ("duration", ask(GRPC, STALL)),
-         ("route-duration", ask(STALL)), ("route-duration", ask(PARTIAL)), ("route-duration-off", ask(STALL)),
+         ("route-duration", ask(STALL)), ("route-duration", ask(PARTIAL)), ("route-duration-off", ask(LATE)),
          ("request", ask(*HALF, method="POST", tail="ab")), ("request", ask(LATE)),
          ("headers", "GET / HTTP/1.1\r\nhost: a\r\nx-ca")]
 GRPC_CASES = [(name, timeout) for name in MANAGERS if name.startswith("grpc") for timeout in ("", "100m", "2S", "99999999S", "1x", "100000000m", "0m", "150000u")]

@@ -26,7 +26,8 @@ ResetReason ResetFor(net::CloseReason reason, bool has_answer_begun) {
     case net::CloseReason::kReset:
       break;
   }
-  return has_answer_begun ? ResetReason::kRemoteReset : ResetReason::kConnectionClosed;
+  // An answer cut short broke its framing (Envoy's view too).
+  return has_answer_begun ? ResetReason::kProtocolError : ResetReason::kConnectionClosed;
 }
 
 }  // namespace
@@ -110,7 +111,7 @@ size_t ClientConnection::FindHead() {
   } else if (view.size() >= limits_.head_bytes_max) {
     Fail(ResetReason::kOverload);
   } else if (connection_->input_ended()) {
-    Fail(view.empty() ? ResetReason::kConnectionClosed : ResetReason::kRemoteReset);
+    Fail(view.empty() ? ResetReason::kConnectionClosed : ResetReason::kProtocolError);
   } else if (!view.empty()) {
     scanned_ = view.size() > 3 ? view.size() - 3 : 0;
     if (view.size() >= kInputBytes) connection_->set_input_bytes_max(limits_.head_bytes_max);
@@ -130,7 +131,7 @@ bool ClientConnection::ReceiveHead() {
   const HeadError error =
       ParseResponseHead(head, bytes, limits_.header_fields_max, stream_.response_, framing);
   if (error != HeadError::kNone) {
-    Fail(error == HeadError::kTooManyFields ? ResetReason::kOverload : ResetReason::kProtocolError);
+    Fail(ResetReason::kProtocolError);
     return false;
   }
   if (limits_.http1.header_case == HeaderCase::kAsReceived) {
@@ -198,7 +199,7 @@ void ClientConnection::DeliverBody() {
   net::Buffer& input = connection_->input();
   const BodyReader::Verdict verdict = stream.reader_.Advance(input, connection_->input_ended());
   if (verdict == BodyReader::Verdict::kBad) return Fail(ResetReason::kProtocolError);
-  if (verdict == BodyReader::Verdict::kCutOff) return Fail(ResetReason::kRemoteReset);
+  if (verdict == BodyReader::Verdict::kCutOff) return Fail(ResetReason::kProtocolError);
   const bool has_ended = stream.reader_.has_ended();
   if (stream.reader_.Peek(input).empty() && (!has_ended || stream.is_end_told_)) return;
   stream.is_end_told_ = has_ended;

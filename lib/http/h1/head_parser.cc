@@ -295,7 +295,7 @@ ErrorAnswer Describe(HeadError error) {
     case HeadError::kTransferEncodingOther:
       return {501, "http1.unknown_transfer_encoding"};
     case HeadError::kTooLarge:
-      return {431, "request_headers_too_large"};
+      return {431, "http1.headers_too_large"};
     case HeadError::kNoHost:
       return {400, "missing_host_header"};
     case HeadError::kTooSlow:

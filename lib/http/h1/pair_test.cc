@@ -125,13 +125,13 @@ TEST_F(H1Client, TellsClosedBeforeTheAnswerFromCutOff) {
   EXPECT_EQ(ResetReason::kConnectionClosed, e.reset);
 }
 
-TEST_F(H1Client, CutOffBodyIsAReset) {
+TEST_F(H1Client, CutOffBodyBreaksTheProtocol) {
   Start();
   Write("HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nabc");
   RunUntil([&] { return e.body == "abc"; });
   peer.Reset();
   RunUntil([&] { return client_owner.closed.has_value(); });
-  EXPECT_EQ(ResetReason::kRemoteReset, e.reset);
+  EXPECT_EQ(ResetReason::kProtocolError, e.reset);
   EXPECT_FALSE(e.finished);
 }
 

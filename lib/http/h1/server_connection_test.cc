@@ -123,7 +123,7 @@ TEST_F(H1Server, RefusesAndCloses) {
     const char* detail;
   };
   const Case cases[] = {
-      {"GET / HTTP/1.1\r\n\r\n", "400", "http1.invalid_host"},
+      {"GET / HTTP/1.1\r\n\r\n", "400", "missing_host_header"},
       {"GET / HTTP/1.1\nHost: a\n\n", "400", "http1.codec_error"},
       {"GET / HTTP/2.0\r\nHost: a\r\n\r\n", "505", "http1.unsupported_version"},
       {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
