@@ -66,8 +66,10 @@ def read_body(connection, fields, rest, until_close=False):
 
 def script(*steps):
     """A request header that tells the origin what to do: bytes are sent, "stall" waits for the proxy to go, "close" closes, a
-    number of seconds waits, "body" reads the request's body first, "until:x" reads on until x was received."""
-    coded = ",".join(base64.b64encode(step).decode() if isinstance(step, bytes) else f"!{step}" for step in steps)
+    number of seconds waits, "body" reads the request's body first, (bytes,) reads on until they were received."""
+    def code(data):
+        return base64.b64encode(data).decode()
+    coded = ",".join(code(step) if isinstance(step, bytes) else f"!until:{code(step[0])}" if isinstance(step, tuple) else f"!{step}" for step in steps)
     return f"x-script: {coded}\r\n"
 
 
@@ -96,7 +98,7 @@ def serve(connection, arrived):
             elif step == "!body":
                 _, rest = read_body(connection, fields, rest)
             elif step.startswith("!until:"):
-                while step[7:].encode() not in rest:
+                while base64.b64decode(step[7:]) not in rest:
                     rest += connection.recv(65536)
             elif step.startswith("!"):
                 time.sleep(float(step[1:]))
@@ -123,6 +125,8 @@ class Outcome:
 
 
 VARIABLE = [(re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "UUID"),
+            # Why a connection could not be made is worded otherwise by us.
+            (re.compile("connection_refused_or_host_unreachable|delayed_connect_error:_Connection_refused"), "REASON"),
             (re.compile(r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT"), "DATE")]
 
 
