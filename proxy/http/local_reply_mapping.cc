@@ -20,6 +20,7 @@ namespace {
 struct BodyFormat {
   telemetry::AccessLogFormat format;
   std::string content_type;
+  bool is_json = false;
 };
 
 struct Mapper {
@@ -51,6 +52,8 @@ class Mapping final : public LocalReplyMapping {
     if (format == nullptr) return reply;
     std::string text;
     format->format.Run(StreamLogValues(info), text);
+    // JSON is a line, but as grpc-message it has no end of line (Envoy).
+    if (format->is_json && info.is_grpc && text.ends_with('\n')) text.pop_back();
     reply.body = info.arena->Copy(text);
     reply.content_type = format->content_type;
     return reply;
@@ -66,7 +69,7 @@ StatusOr<BodyFormat> CompileBodyFormat(
   MELTEMI_ASSIGN_OR_RETURN(CompiledFormat compiled, CompileFormatString(from, FormatUse::kBody));
   std::string type = from.content_type();
   if (type.empty() && from.has_json_format()) type = "application/json";
-  return BodyFormat{std::move(compiled.format), std::move(type)};
+  return BodyFormat{std::move(compiled.format), std::move(type), from.has_json_format()};
 }
 
 StatusOr<Mapper> CompileMapper(const hcm::ResponseMapper& from) {

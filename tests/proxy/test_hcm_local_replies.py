@@ -26,7 +26,7 @@ ROUTES = [{"match": {"prefix": "/none"}, "route": {"cluster": "missing"}},
           {"match": {"prefix": "/empty"}, "route": {"cluster": "empty"}}, {"match": {"prefix": "/refused"}, "route": {"cluster": "refused"}},
           {"match": {"prefix": "/retried"}, "route": {"cluster": "refused", "retry_policy": {"retry_on": "connect-failure", "num_retries": 2}}},
           {"match": {"prefix": "/full"}, "route": {"cluster": "full"}}, {"match": {"prefix": "/h2"}, "route": {"cluster": "h2"}},
-          {"match": {"prefix": "/direct"}, "direct_response": {"status": 418, "body": {"inline_string": "tea\npot"}}},
+          {"match": {"prefix": "/direct"}, "direct_response": {"status": 418, "body": {"inline_string": "tea pot"}}},
           {"match": {"prefix": "/empty-direct"}, "direct_response": {"status": 204}}, {"match": {"prefix": "/away"}, "redirect": {"path_redirect": "/x"}},
           {"match": {"prefix": "/origin"}, "route": {"cluster": "origin", "timeout": "0.2s"}},
           {"match": {"prefix": "/again"}, "route": {"cluster": "origin", "retry_policy": {"retry_on": "reset,5xx", "num_retries": 1}}}]
