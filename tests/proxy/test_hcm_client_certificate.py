@@ -1,11 +1,9 @@
 """x-forwarded-client-cert in its five modes, over mutual TLS, TLS and plain text, beside Envoy."""
-import re
 import ssl
 import subprocess
 
 import pytest
 
-import pairs
 from pairs import Pair
 from proxies import http_manager, listener, typed
 
@@ -55,12 +53,6 @@ def over_tls(pair, client):
 
 
 INCOMING = ["", "x-forwarded-client-cert: By=one;Hash=2\r\n", "x-forwarded-client-cert: By=one\r\nx-forwarded-client-cert: By=two\r\n"]
-
-
-@pytest.fixture(autouse=True)
-def without_by(monkeypatch):
-    """Our own name is known from the mesh's identity, which a bootstrap file has not."""
-    monkeypatch.setattr("pairs.VARIABLE", [*pairs.VARIABLE, (re.compile("By=spiffe://td/ns/server/sa/me;"), "")])
 
 
 @pytest.mark.parametrize("mode", MODES)
