@@ -134,7 +134,10 @@ class Side:
     """One of the two programs."""
 
     def __init__(self, directory, managers, clusters, envoy, listeners, extra):
-        self.ports = {name: free_port() for name in [*managers, *listeners]}
+        names, ports = [*managers, *listeners], set()
+        while len(ports) < len(names):  # a port that is free may be named twice
+            ports.add(free_port())
+        self.ports = dict(zip(names, ports))
         name = "envoy" if envoy else "meltemi"
         self.log_file = directory / f"{name}.access"
         log = typed("file", "access_loggers.file.v3.FileAccessLog", path=str(self.log_file),
