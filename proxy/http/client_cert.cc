@@ -15,8 +15,8 @@ namespace {
 constexpr std::string_view kName = "x-forwarded-client-cert";
 
 // Values that hold a delimiter are quoted, a quote inside escaped.
-void AppendValue(std::string_view value, bool is_always_quoted, fmt::memory_buffer& to) {
-  const bool is_quoted = is_always_quoted || value.find_first_of(",;=\"") != std::string_view::npos;
+void AppendValue(std::string_view value, fmt::memory_buffer& to) {
+  const bool is_quoted = value.find_first_of(",;=\"") != std::string_view::npos;
   if (is_quoted) to.push_back('"');
   for (const char c : value) {
     if (c == '"' || c == '\\') to.push_back('\\');
@@ -86,7 +86,7 @@ std::string ClientCertElement(const HttpOptions& options, const DownstreamFacts&
   fmt::memory_buffer to;
   if (!downstream.local_uri_san.empty()) {
     AppendKey("By", to);
-    AppendValue(downstream.local_uri_san, false, to);
+    AppendValue(downstream.local_uri_san, to);
   }
   const std::string& der = downstream.peer_certificate_der;
   uint8_t digest[SHA256_DIGEST_LENGTH];
@@ -100,8 +100,9 @@ std::string ClientCertElement(const HttpOptions& options, const DownstreamFacts&
     to.push_back('"');
   }
   if (options.cert_has_subject) {
+    // RFC 4514's form has escaped what could end the quotation.
     AppendKey("Subject", to);
-    AppendValue(downstream.peer_subject, true, to);
+    fmt::format_to(std::back_inserter(to), "\"{}\"", downstream.peer_subject);
   }
   // A certificate that nobody verified names nobody.
   const bool is_known = !downstream.peer_uri_san.empty() || !downstream.peer_dns_san.empty();
@@ -109,7 +110,7 @@ std::string ClientCertElement(const HttpOptions& options, const DownstreamFacts&
   const auto append_all = [&](std::string_view key, const std::vector<std::string>& values) {
     for (const std::string& value : values) {
       AppendKey(key, to);
-      AppendValue(value, false, to);
+      AppendValue(value, to);
     }
   };
   if (options.cert_has_uri) {
