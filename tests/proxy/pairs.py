@@ -144,9 +144,8 @@ class Side:
                     log_format={"text_format_source": {"inline_string": LOG_FORMAT}})
         built = [listener(self.ports[key], http_manager(**{"access_log": [log], **fields}), name=key) for key, fields in managers.items()]
         built += [make(self.ports[key], log) for key, make in listeners.items()]
-        flags = ["--file-flush-interval-msec", "5"] if envoy else []
         built, clusters = json.loads(json.dumps([built, clusters]))  # no object twice: that would become a YAML alias
-        self.proxy = Proxy(directory, built, clusters, *flags, envoy=envoy, **extra)
+        self.proxy = Proxy(directory, built, clusters, envoy=envoy, **extra)
         self.name, self.cases = name, 0
 
     def connect(self, name, timeout=10):
