@@ -16,7 +16,7 @@ constexpr std::string_view kName = "x-forwarded-client-cert";
 
 // Values that hold a delimiter are quoted, a quote inside escaped.
 void AppendValue(std::string_view value, fmt::memory_buffer& to) {
-  const bool is_quoted = value.find_first_of(",;=\"") != std::string_view::npos;
+  const bool is_quoted = value.find_first_of(",;\"") != std::string_view::npos;
   if (is_quoted) to.push_back('"');
   for (const char c : value) {
     if (c == '"' || c == '\\') to.push_back('\\');

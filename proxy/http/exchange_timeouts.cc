@@ -142,7 +142,8 @@ bool Exchange::ReadTimeouts(const routing::ForwardAction& action) {
   timeout_ = action.has_stream_duration ? Duration(0) : action.timeout;
   per_try_timeout_ = retry_ == nullptr ? Duration(0) : retry_->per_try_timeout;
   std::optional<Duration> asked;
-  if (info_.is_grpc && (action.grpc_timeout_max || action.grpc_duration_max)) {
+  // A stream's bound goes by the header alone, whatever the request is (Envoy).
+  if (action.grpc_duration_max || (info_.is_grpc && action.grpc_timeout_max)) {
     asked = GrpcTimeout(headers.Get(HeaderId::kGrpcTimeout));
   }
   if (info_.is_grpc && action.grpc_timeout_max && !action.has_stream_duration) {
