@@ -599,7 +599,9 @@ TEST_F(TlsTest, ANulDoesNotEndAName) {
     client.verification.subject_alt_names = {c.matcher};
     Start(server, client);
     c.is_match ? RunToConnected() : RunToClosed();
-    if (!c.is_match) EXPECT_EQ("SAN mismatch: got good.test\\0.evil.test", client_.failure);
+    if (!c.is_match) {
+      EXPECT_EQ("SAN mismatch: got good.test\\0.evil.test", client_.failure);
+    }
   }
 }
 

@@ -62,7 +62,9 @@ Fd Socket(int type, net::Address* address) {
   any.sin_family = AF_INET;
   any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   EXPECT_EQ(::bind(socket.get(), reinterpret_cast<sockaddr*>(&any), sizeof(any)), 0);
-  if (type == SOCK_STREAM) EXPECT_EQ(::listen(socket.get(), 8), 0);
+  if (type == SOCK_STREAM) {
+    EXPECT_EQ(::listen(socket.get(), 8), 0);
+  }
   socklen_t length = sizeof(any);
   ::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&any), &length);
   *address = net::Address::FromSockaddr(reinterpret_cast<sockaddr*>(&any), length);

@@ -31,6 +31,7 @@ LONE = [
 REFUSED = [
     (False, r"^target:huge|^field:.*200003$|^trailer:.*100007", "limits of bytes: 60 KiB a head (Envoy's default: 431), 8 KiB of trailers"),
     (False, r"^field:'X-0.*3489$|^trailer:.*3200$", "limit of fields: 100 (Envoy's default: 431)"),
+    (False, r"^field:'Connection: host", "RFC 9110 §7.6.1: a field meant for all recipients is no connection option; Envoy refuses it too"),
     (False, r"^field:'Connection: x0,", "more options in Connection than any use needs: each costs a search"),
     (False, r"^extension:huge", "chunk extensions have a limit"),
     (False, r"^version:'HTTP/1.0'", "426 unless http_protocol_options.accept_http_10, as Envoy does"),

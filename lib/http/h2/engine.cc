@@ -12,7 +12,7 @@ Engine::Engine(EngineOwner& owner, const EngineOptions& options, net::Buffer& ou
     : owner_(owner),
       options_(options),
       output_(output),
-      phase_(options.is_server ? Phase::kPreface : Phase::kHead),
+      phase_(options.is_server ? Phase::kBegin : Phase::kHead),
       payload_(output.pool()) {
   // Until ours is acknowledged the initial size holds.
   decoder_.SetStringLimit(options.head_bytes_max);

@@ -112,7 +112,7 @@ class Engine final : private FieldSink {
   int64_t connection_send_window() const { return send_window_; }
 
  private:
-  enum class Phase : uint8_t { kPreface, kHead, kPayload, kPadLength, kData, kSkip };
+  enum class Phase : uint8_t { kBegin, kHead, kPayload, kPadLength, kData, kSkip };
 
   // -- receiving
   size_t TakePreface(std::string_view bytes);

@@ -11,7 +11,7 @@ ErrorCode Engine::Receive(std::string_view bytes) {
   while (!bytes.empty() && failure_ == ErrorCode::kNoError) {
     size_t taken = 0;
     switch (phase_) {
-      case Phase::kPreface:
+      case Phase::kBegin:
         taken = TakePreface(bytes);
         break;
       case Phase::kHead:

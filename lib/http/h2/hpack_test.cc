@@ -286,7 +286,9 @@ TEST(HpackDifferential, Nghttp2ReadsWhatWeWrite) {
       }
       const Fields fields = lists.Next();
       const std::string block = Encode(encoder, fields);
-      if (!block.empty()) ASSERT_EQ(fields, Inflate(inflater, block));
+      if (!block.empty()) {
+        ASSERT_EQ(fields, Inflate(inflater, block));
+      }
     }
     nghttp2_hd_inflate_del(inflater);
   }
