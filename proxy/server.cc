@@ -89,7 +89,8 @@ Status Server::Start() {
   std::vector<runtime::Loop*> loops;
   for (size_t i = 0; i < options_.concurrency; ++i) {
     auto seat = std::make_unique<Seat>();
-    MELTEMI_ASSIGN_OR_RETURN(seat->thread, runtime::Worker::Start(fmt::format("worker-{}", i), i));
+    MELTEMI_ASSIGN_OR_RETURN(
+        seat->thread, runtime::Worker::Start(fmt::format("worker-{}", i), i, options_.socket_io));
     Seat* at = seat.get();
     at->thread->RunAndWait([this, at, i] {
       at->worker = std::make_unique<ProxyWorker>(static_cast<uint32_t>(i), at->thread->loop(),

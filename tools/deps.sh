@@ -10,7 +10,7 @@ build_packages=(
   clang-19 lld-19 libclang-rt-19-dev clang-format-19 g++ ccache cmake ninja-build pkg-config make python3
   python3-pip unzip ca-certificates git
   libprotobuf-dev protobuf-compiler libnghttp2-dev libssl-dev libre2-dev libc-ares-dev libxxhash-dev libyaml-dev
-  nlohmann-json3-dev libspdlog-dev libfmt-dev libcli11-dev libabsl-dev libsqlite3-dev libnftables-dev zlib1g-dev
+  nlohmann-json3-dev libspdlog-dev libfmt-dev libcli11-dev libabsl-dev libsqlite3-dev libnftables-dev liburing-dev zlib1g-dev
   libgtest-dev libgmock-dev libbenchmark-dev rustc-web cargo-web curl iproute2 procps
 )
 test_packages=(

@@ -21,6 +21,7 @@ struct Raw {
   uint32_t drain_s = static_cast<uint32_t>(proxy::kProcessDrainTime.count());
   size_t concurrency = 0;
   std::string secret_ttl = "24h";
+  std::string socket_io = "best";
   std::vector<std::string> unused_values;
   bool unused_switch = false;
 };
@@ -66,6 +67,10 @@ void AddCommon(CLI::App& app, Raw& raw, std::string& log_level) {
       ->check(CLI::Range(size_t{0}, kConcurrencyMax));
   app.add_option("--drain-time-s", raw.drain_s, "seconds to let connections finish after SIGTERM")
       ->check(CLI::Range(0U, kDrainSecondsMax));
+  app.add_option(
+         "--socket-io", raw.socket_io,
+         "how workers move bytes: epoll, io_uring, or best: io_uring where the kernel admits it")
+      ->check(CLI::IsMember({"best", "epoll", "io_uring"}));
   app.add_option("-l,--log-level", log_level, "trace, debug, info, warning, error, critical, off");
 }
 
@@ -211,6 +216,9 @@ std::optional<ProxyFlags> ParseProxyFlags(int argc, char** argv, int& exit_code)
   proxy::ProcessOptions process;
   process.concurrency = raw.concurrency;
   process.drain_time = std::chrono::seconds(raw.drain_s);
+  process.socket_io = raw.socket_io == "epoll"      ? runtime::StreamEngine::kEpoll
+                      : raw.socket_io == "io_uring" ? runtime::StreamEngine::kUring
+                                                    : runtime::StreamEngine::kBest;
   process.command_line.assign(argv, argv + argc);
   workload.process = bootstrap.process = process;
   workload.is_gateway = router->parsed();

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "lib/base/check.h"
 
@@ -39,6 +40,13 @@ void Buffer::Consume(size_t bytes) {
   MELTEMI_CHECK(bytes <= size());
   begin_ += bytes;
   if (begin_ == end_) Clear();
+}
+
+void Buffer::Swap(Buffer& other) {
+  std::swap(data_, other.data_);
+  std::swap(begin_, other.begin_);
+  std::swap(end_, other.end_);
+  std::swap(capacity_, other.capacity_);
 }
 
 void Buffer::Clear() {

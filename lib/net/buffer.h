@@ -35,6 +35,8 @@ class Buffer final {
   // Drops bytes from the front; an empty buffer gives its memory back.
   void Consume(size_t bytes);
   void Clear();
+  // Exchanges the bytes of two buffers of one pool.
+  void Swap(Buffer& other);
 
  private:
   BlockPool& pool_;

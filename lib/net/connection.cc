@@ -10,23 +10,14 @@
 namespace meltemi::net {
 namespace {
 
-IoResult Receive(int fd, char* to, size_t bytes) {
-  for (;;) {
-    const ssize_t count = recv(fd, to, bytes, 0);
-    if (count > 0) return {IoState::kOk, static_cast<size_t>(count)};
-    if (count == 0) return {IoState::kEnd, 0};
-    if (errno == EAGAIN || errno == EWOULDBLOCK) return {IoState::kWouldBlock, 0};
-    if (errno != EINTR) return {IoState::kError, 0};
-  }
+bool IsWouldBlock(ssize_t result) {
+  return result == -EAGAIN || result == -EWOULDBLOCK;
 }
 
-IoResult Send(int fd, std::string_view bytes) {
-  for (;;) {
-    const ssize_t count = send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-    if (count >= 0) return {IoState::kOk, static_cast<size_t>(count)};
-    if (errno == EAGAIN || errno == EWOULDBLOCK) return {IoState::kWouldBlock, 0};
-    if (errno != EINTR) return {IoState::kError, 0};
-  }
+IoResult ResultOf(ssize_t count) {
+  if (count > 0) return {IoState::kOk, static_cast<size_t>(count)};
+  if (count == 0) return {IoState::kEnd, 0};
+  return {IsWouldBlock(count) ? IoState::kWouldBlock : IoState::kError, 0};
 }
 
 int SocketError(int fd) {
@@ -46,7 +37,8 @@ Connection::Connection(runtime::Loop& loop, BlockPool& pool, Fd socket,
       records_(std::move(records)),
       limits_(limits),
       input_(pool),
-      output_(pool) {
+      output_(pool),
+      sending_(pool) {
   const int on = 1;
   setsockopt(socket_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // refused by Unix sockets
   if (records_ != nullptr) {
@@ -97,8 +89,20 @@ void Connection::SetCallbacks(ConnectionCallbacks* callbacks) {
 void Connection::Start() {
   is_started_ = true;
   if (state_ == State::kConnecting) ArmTimer(connect_timeout_);
-  if (!failure_ && !loop_.Watch(socket_.get(), this).ok()) failure_ = CloseReason::kReset;
+  if (!failure_ && !WatchSocket().ok()) failure_ = CloseReason::kReset;
   if (failure_ || has_new_input_) loop_.Defer(this);
+}
+
+// Bytes of a plain stream go through the loop; a record layer makes its own system calls.
+Status Connection::WatchSocket() {
+  if (records_ != nullptr) return loop_.Watch(socket_.get(), this);
+  if (state_ == State::kOpen) can_write_ = true;  // until a send says otherwise
+  return loop_.WatchStream(socket_.get(), this, state_ == State::kConnecting);
+}
+
+void Connection::RearmSocket() {
+  if (records_ != nullptr) return loop_.Rearm(socket_.get(), this);
+  loop_.RearmStream(socket_.get(), this);
 }
 
 const Address& Connection::remote_address() const {
@@ -195,7 +199,7 @@ void Connection::Open() {
 
 IoResult Connection::ReadOnce(char* to, size_t bytes) {
   const IoResult result = records_ != nullptr ? records_->Read(socket_.get(), to, bytes)
-                                              : Receive(socket_.get(), to, bytes);
+                                              : ResultOf(loop_.Receive(socket_.get(), to, bytes));
   if (result.state != IoState::kOk || is_hung_up_) return result;
   // A short read means an empty socket; what comes later is a new edge. An end already announced
   // has no edge of its own, so then it is read out.
@@ -217,7 +221,7 @@ void Connection::ReadInput() {
       }
     }
     if (reads == kReadsPerTurn) {
-      loop_.Rearm(socket_.get(), this);
+      RearmSocket();
       break;
     }
     const size_t room = limits_.input_bytes_max - input_.size();
@@ -271,7 +275,7 @@ void Connection::DropInput() {
     if (result.state == IoState::kError) return Fail(CloseReason::kLocal);
   }
   input_.Clear();
-  if (can_read_ && !input_ended_) loop_.Rearm(socket_.get(), this);
+  if (can_read_ && !input_ended_) RearmSocket();
   if (input_ended_ && output_ended_) Fail(CloseReason::kLocal);
 }
 
@@ -281,23 +285,22 @@ void Connection::ResumeReading() {
 }
 
 bool Connection::has_output_left() const {
-  return !output_.empty() || (records_ != nullptr && records_->has_pending_output());
+  return unsent_bytes() > 0 || (records_ != nullptr && records_->has_pending_output());
 }
 
 void Connection::Flush() {
-  if (output_.size() >= limits_.output_bytes_high) was_output_full_ = true;
+  if (is_output_full()) was_output_full_ = true;
   if (state_ == State::kOpen || state_ == State::kClosing) loop_.Defer(this);
 }
 
-void Connection::FlushNow() {
-  if (state_ == State::kOpen || state_ == State::kClosing) WriteOutput();
+void Connection::WriteOutput() {
+  records_ != nullptr ? WriteRecords() : WritePlain();
 }
 
-void Connection::WriteOutput() {
+void Connection::WriteRecords() {
   while (can_write_ && !output_ended_ && has_output_left() && !failure_) {
     const size_t asked = output_.size();
-    const IoResult result = records_ != nullptr ? records_->Write(socket_.get(), output_.view())
-                                                : Send(socket_.get(), output_.view());
+    const IoResult result = records_->Write(socket_.get(), output_.view());
     if (result.state == IoState::kError || result.state == IoState::kEnd) {
       return DeferFailure(CloseReason::kReset);
     }
@@ -308,11 +311,44 @@ void Connection::WriteOutput() {
   }
 }
 
+void Connection::WritePlain() {
+  while (can_write_ && !is_sending_ && !output_ended_ && !failure_) {
+    // What is being sent stays where it is, whatever the owner appends meanwhile.
+    if (sending_.empty()) sending_.Swap(output_);
+    if (sending_.empty()) return;
+    const std::optional<ssize_t> result = loop_.Send(socket_.get(), sending_.view());
+    if (!result) {
+      is_sending_ = true;
+    } else if (!TookOutput(*result)) {
+      return;
+    }
+  }
+}
+
+bool Connection::TookOutput(ssize_t result) {
+  if (result < 0 && !IsWouldBlock(result)) {
+    DeferFailure(CloseReason::kReset);
+    return false;
+  }
+  const size_t asked = sending_.size();
+  const size_t taken = result < 0 ? 0 : static_cast<size_t>(result);
+  sending_.Consume(taken);
+  bytes_sent_ += taken;
+  // A short write means a full socket; room is a new event.
+  if (taken < asked) can_write_ = false;
+  return true;
+}
+
+void Connection::OnSent(ssize_t result) {
+  is_sending_ = false;
+  if (TookOutput(result) && (state_ == State::kOpen || state_ == State::kClosing)) FlushOutput();
+}
+
 bool Connection::FlushOutput() {
-  if (output_.size() >= limits_.output_bytes_high) was_output_full_ = true;
+  if (is_output_full()) was_output_full_ = true;
   WriteOutput();
   if (failure_) return true;
-  if (was_output_full_ && output_.size() <= limits_.output_bytes_low) {
+  if (was_output_full_ && unsent_bytes() <= limits_.output_bytes_low) {
     was_output_full_ = false;
     if (state_ == State::kOpen && !Tell([this] { callbacks_->OnOutputDrained(); })) return false;
   }
@@ -403,9 +439,14 @@ void Connection::Close() {
 void Connection::Detach() {
   state_ = State::kClosed;
   timer_.reset();
-  loop_.Unwatch(socket_.get(), this);
+  if (records_ != nullptr) {
+    loop_.Unwatch(socket_.get(), this);
+  } else {
+    loop_.UnwatchStream(socket_.get(), this);
+  }
   socket_.Reset();
   output_.Clear();
+  sending_.Clear();
 }
 
 }  // namespace meltemi::net

@@ -121,7 +121,7 @@ struct ConnectionLimits {
   size_t output_bytes_low = 16 * 1024;
 };
 
-class Connection final : private runtime::FdHandler, private runtime::Deferred {
+class Connection final : private runtime::StreamHandler, private runtime::Deferred {
  public:
   // Takes over a connected (or accepted) socket, non-blocking. `prefix` = bytes already read from
   // it (by an inspector); they are delivered, or handed to the record layer, first.
@@ -147,9 +147,7 @@ class Connection final : private runtime::FdHandler, private runtime::Deferred {
   Buffer& output() { return output_; }
   // Sends output() at the end of this pass. Call after appending.
   void Flush();
-  // Sends now what can be sent; for the last bytes before a descriptor hand-over.
-  void FlushNow();
-  bool is_output_full() const { return output_.size() >= limits_.output_bytes_high; }
+  bool is_output_full() const { return unsent_bytes() >= limits_.output_bytes_high; }
   // Half-close after what is in output() has gone.
   void EndOutput();
   // Sends what is in output(), ends it, reads and drops until the peer ends or `linger` passes,
@@ -175,11 +173,14 @@ class Connection final : private runtime::FdHandler, private runtime::Deferred {
  private:
   enum class State : uint8_t { kConnecting, kHandshaking, kOpen, kClosing, kClosed };
   void OnReady(runtime::Ready ready) override;
+  void OnSent(ssize_t result) override;
   void RunDeferred() override;
 
   static constexpr int kReadsPerTurn = 8;
 
   void Start();
+  Status WatchSocket();
+  void RearmSocket();
   void ConnectNow(const Address& to);
   void FinishConnect();
   void Handshake();
@@ -192,6 +193,10 @@ class Connection final : private runtime::FdHandler, private runtime::Deferred {
   bool DeliverInput();
   bool FlushOutput();
   void WriteOutput();
+  void WriteRecords();
+  void WritePlain();
+  bool TookOutput(ssize_t result);
+  size_t unsent_bytes() const { return output_.size() + sending_.size(); }
   bool FinishOutput();
   bool has_output_left() const;
   void DeferFailure(CloseReason reason);
@@ -209,6 +214,7 @@ class Connection final : private runtime::FdHandler, private runtime::Deferred {
   ConnectionCallbacks* callbacks_ = nullptr;
   Buffer input_;
   Buffer output_;
+  Buffer sending_;  // plain bytes the loop is sending, or that a full socket left; before output_
   mutable Address remote_;
   mutable Address local_;
   std::unique_ptr<runtime::Timer> timer_;  // connect timeout, then linger
@@ -224,6 +230,7 @@ class Connection final : private runtime::FdHandler, private runtime::Deferred {
   bool is_started_ : 1 = false;
   bool can_read_ : 1 = false;
   bool can_write_ : 1 = false;
+  bool is_sending_ : 1 = false;  // until OnSent
   bool is_hung_up_ : 1 = false;
   bool was_output_full_ : 1 = false;
   bool wants_end_ : 1 = false;

@@ -3,12 +3,14 @@
 
 #include <fmt/format.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 
 #include <cerrno>
 #include <cstring>
 #include <limits>
 
 #include "lib/base/check.h"
+#include "lib/runtime/uring_loop.h"
 
 namespace meltemi::runtime {
 
@@ -21,9 +23,17 @@ epoll_event EventFor(int fd, uint32_t generation) {
   return event;
 }
 
+int Milliseconds(Duration wait) {
+  if (wait == Duration::max()) return -1;
+  if (wait <= Duration::zero()) return 0;
+  constexpr Duration kMillisecond = std::chrono::milliseconds(1);
+  const auto milliseconds = wait / kMillisecond + (wait % kMillisecond != Duration::zero());
+  return static_cast<int>(std::min<int64_t>(milliseconds, std::numeric_limits<int>::max()));
+}
+
 }  // namespace
 
-StatusOr<std::unique_ptr<Loop>> Loop::Create() {
+StatusOr<std::unique_ptr<Loop>> Loop::Create(StreamEngine engine) {
   Fd epoll(epoll_create1(EPOLL_CLOEXEC));
   if (!epoll.valid()) return absl::ErrnoToStatus(errno, "epoll_create1");
   Fd wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -33,6 +43,13 @@ StatusOr<std::unique_ptr<Loop>> Loop::Create() {
   event.data.u64 = ~uint64_t{0};
   if (epoll_ctl(epoll.get(), EPOLL_CTL_ADD, wake.get(), &event) != 0) {
     return absl::ErrnoToStatus(errno, "epoll_ctl");
+  }
+  if (engine != StreamEngine::kEpoll) {
+    StatusOr<std::unique_ptr<Uring>> ring = Uring::Create();
+    if (ring.ok()) {
+      return std::make_unique<UringLoop>(std::move(epoll), std::move(wake), *std::move(ring));
+    }
+    if (engine == StreamEngine::kUring) return ring.status();
   }
   return std::make_unique<EpollLoop>(std::move(epoll), std::move(wake));
 }
@@ -90,41 +107,59 @@ void EpollLoop::Rearm(int fd, FdHandler* handler) {
 }
 
 void EpollLoop::Run() {
-  while (!stopped_.load(std::memory_order_acquire)) RunOnce(Duration::max());
-  stopped_.store(false, std::memory_order_relaxed);
+  while (!TakeStop()) RunOnce(Duration::max());
 }
 
-int EpollLoop::WaitMilliseconds(Duration wait_max) const {
+Duration EpollLoop::WaitFor(Duration wait_max) const {
   // Deferred between two passes, by whoever drives the loop.
-  if (deferred_.next_ != &deferred_) return 0;
-  Duration wait = wait_max;
-  if (!timers_.empty()) {
-    // The clock, not now_: the pass took time of its own.
-    wait = std::min(wait, timers_.NextWake() - RealClock().Monotonic());
-  } else if (wait_max == Duration::max()) {
-    return -1;
-  }
-  if (wait <= Duration::zero()) return 0;
-  constexpr Duration kMillisecond = std::chrono::milliseconds(1);
-  const auto milliseconds = wait / kMillisecond + (wait % kMillisecond != Duration::zero());
-  return static_cast<int>(std::min<int64_t>(milliseconds, std::numeric_limits<int>::max()));
+  if (deferred_.next_ != &deferred_) return Duration::zero();
+  if (timers_.empty()) return wait_max;
+  // The clock, not now_: the pass took time of its own.
+  const Duration wait = timers_.NextWake() - RealClock().Monotonic();
+  return std::min(wait_max, std::max(wait, Duration::zero()));
 }
 
 void EpollLoop::RunOnce(Duration wait_max) {
-  const int count =
-      epoll_wait(epoll_.get(), events_.data(), kEventsMax, WaitMilliseconds(wait_max));
-  now_ = RealClock().Monotonic();
-  bool is_woken = false;
+  DispatchReady(Milliseconds(WaitFor(wait_max)));
+  EndPass();
+}
+
+void EpollLoop::DispatchReady(int milliseconds) {
+  const int count = epoll_wait(epoll_.get(), events_.data(), kEventsMax, milliseconds);
+  ReadClock();
   for (int i = 0; i < count; ++i) {
     if (events_[i].data.u64 == kWakeData) {
-      is_woken = true;
+      is_woken_ = true;
     } else {
       Dispatch(events_[i]);
     }
   }
-  if (is_woken) RunPosted();
+}
+
+void EpollLoop::EndPass() {
+  if (std::exchange(is_woken_, false)) RunPosted();
   timers_.Advance(now_);
   RunDeferredWork();
+}
+
+Status EpollLoop::WatchStream(int fd, StreamHandler* handler, bool) {
+  return Watch(fd, handler);
+}
+
+ssize_t EpollLoop::Receive(int fd, char* to, size_t bytes) {
+  for (;;) {
+    const ssize_t count = recv(fd, to, bytes, 0);
+    if (count >= 0) return count;
+    if (errno != EINTR) return -errno;
+  }
+}
+
+std::optional<ssize_t> EpollLoop::Send(int fd, std::string_view bytes) {
+  for (;;) {
+    const ssize_t count = send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (count >= 0) return count;
+    if (errno != EINTR) return -errno;
+  }
 }
 
 void EpollLoop::Dispatch(const epoll_event& event) {

@@ -18,7 +18,7 @@
 
 namespace meltemi::runtime {
 
-class EpollLoop final : public Loop {
+class EpollLoop : public Loop {
  public:
   EpollLoop(Fd epoll, Fd wake);
   ~EpollLoop() override;
@@ -26,6 +26,12 @@ class EpollLoop final : public Loop {
   Status Watch(int fd, FdHandler* handler) override;
   void Unwatch(int fd, FdHandler* handler) override;
   void Rearm(int fd, FdHandler* handler) override;
+  StreamEngine stream_engine() const override { return StreamEngine::kEpoll; }
+  Status WatchStream(int fd, StreamHandler* handler, bool is_connecting) override;
+  void UnwatchStream(int fd, StreamHandler* handler) override { Unwatch(fd, handler); }
+  void RearmStream(int fd, StreamHandler* handler) override { Rearm(fd, handler); }
+  ssize_t Receive(int fd, char* to, size_t bytes) override;
+  std::optional<ssize_t> Send(int fd, std::string_view bytes) override;
   void Run() override;
   void RunOnce(Duration wait_max) override;
   void Stop() override;
@@ -33,6 +39,20 @@ class EpollLoop final : public Loop {
   void Defer(Deferred* work) override;
   void DeferDelete(std::shared_ptr<void> object) override;
   MonotonicTime Now() const override { return now_; }
+
+ protected:
+  int epoll_fd() const { return epoll_.get(); }
+  // What to wait for at most: `wait_max`, the next timer, nothing at all where work is left.
+  Duration WaitFor(Duration wait_max) const;
+  // Dispatches every ready descriptor, after waiting `milliseconds` at most for the first.
+  void DispatchReady(int milliseconds);
+  // The rest of a pass, after its events.
+  void EndPass();
+  // True once after each Stop().
+  bool TakeStop() {
+    return stopped_.load(std::memory_order_acquire) && stopped_.exchange(false);
+  }
+  void ReadClock() { now_ = RealClock().Monotonic(); }
 
  private:
   static constexpr int kEventsMax = 256;
@@ -50,7 +70,6 @@ class EpollLoop final : public Loop {
   void Arm(Timer* timer) override { timers_.Insert(timer); }
   void Disarm(Timer* timer) override { timers_.Remove(timer); }
 
-  int WaitMilliseconds(Duration wait_max) const;
   void Dispatch(const epoll_event& event);
   void RunPosted();
   void RunDeferredWork();
@@ -64,6 +83,7 @@ class EpollLoop final : public Loop {
   DeferredHead deferred_;
   std::vector<std::shared_ptr<void>> deleted_;
   std::vector<absl::AnyInvocable<void()>> running_;
+  bool is_woken_ = false;
   std::array<epoll_event, kEventsMax> events_;
 
   std::atomic<bool> stopped_{false};

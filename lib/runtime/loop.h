@@ -12,9 +12,13 @@
 //  4. Now() is read once per pass.
 #pragma once
 
+#include <sys/types.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <string_view>
 #include <utility>
 
 #include "absl/functional/any_invocable.h"
@@ -35,6 +39,24 @@ class FdHandler {
 
  protected:
   ~FdHandler() = default;
+};
+
+// Owner of a stream socket whose bytes move through the loop.
+class StreamHandler : public FdHandler {
+ public:
+  // What a queued Send came to: bytes taken, or -errno. A short count or -EAGAIN is followed by a
+  // `writable` event once there is room.
+  virtual void OnSent(ssize_t result) = 0;
+
+ protected:
+  ~StreamHandler() = default;
+};
+
+// How stream sockets are served.
+enum class StreamEngine : uint8_t {
+  kEpoll,  // readiness, then one system call for each read and write
+  kUring,  // io_uring: the kernel delivers what came, sends of a pass leave in one system call
+  kBest,   // io_uring where the kernel has and admits it, else epoll
 };
 
 // Intrusive entry of the loop's end-of-pass list; removes itself on destruction.
@@ -66,14 +88,29 @@ class Timer;
 
 class Loop {
  public:
-  static StatusOr<std::unique_ptr<Loop>> Create();
+  static StatusOr<std::unique_ptr<Loop>> Create(StreamEngine engine = StreamEngine::kEpoll);
   virtual ~Loop() = default;
+  virtual StreamEngine stream_engine() const = 0;  // the one at work: never kBest
 
   virtual Status Watch(int fd, FdHandler* handler) = 0;
   virtual void Unwatch(int fd, FdHandler* handler) = 0;
   // Asks for a fresh event about what is ready now: for a reader that yields before the socket is
   // empty, so that others get their turn.
   virtual void Rearm(int fd, FdHandler* handler) = 0;
+
+  // -- stream sockets. As Watch, but bytes are asked of the loop, which may hold what came already
+  // and may queue what goes. `is_connecting`: the first event is `writable`, when connect(2) ended.
+  virtual Status WatchStream(int fd, StreamHandler* handler, bool is_connecting) = 0;
+  // Call before the descriptor is closed. What was queued has been handed to the kernel; what a
+  // full socket did not take is dropped.
+  virtual void UnwatchStream(int fd, StreamHandler* handler) = 0;
+  virtual void RearmStream(int fd, StreamHandler* handler) = 0;
+  // As recv(2): bytes, 0 at the end of the stream, -errno. Fewer bytes than asked for means that
+  // nothing is left; more is announced by an event.
+  virtual ssize_t Receive(int fd, char* to, size_t bytes) = 0;
+  // As send(2): bytes taken or -errno, then it is over; or nothing: `bytes` must stay where they
+  // are until OnSent, and no further Send may be made before that.
+  virtual std::optional<ssize_t> Send(int fd, std::string_view bytes) = 0;
 
   // Runs passes until Stop().
   virtual void Run() = 0;

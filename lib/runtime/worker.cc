@@ -5,8 +5,9 @@
 
 namespace meltemi::runtime {
 
-StatusOr<std::unique_ptr<Worker>> Worker::Start(std::string name, size_t index) {
-  MELTEMI_ASSIGN_OR_RETURN(std::unique_ptr<Loop> loop, Loop::Create());
+StatusOr<std::unique_ptr<Worker>> Worker::Start(std::string name, size_t index,
+                                                StreamEngine engine) {
+  MELTEMI_ASSIGN_OR_RETURN(std::unique_ptr<Loop> loop, Loop::Create(engine));
   std::unique_ptr<Worker> worker(new Worker(std::move(name), index, std::move(loop)));
   worker->thread_ = std::thread([raw = worker.get()] { raw->loop_->Run(); });
   // The kernel takes 15 characters.

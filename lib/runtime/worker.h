@@ -16,7 +16,8 @@ namespace meltemi::runtime {
 class Worker final {
  public:
   // The thread runs its loop when this returns. `index` counts workers from zero.
-  static StatusOr<std::unique_ptr<Worker>> Start(std::string name, size_t index = 0);
+  static StatusOr<std::unique_ptr<Worker>> Start(std::string name, size_t index = 0,
+                                                 StreamEngine engine = StreamEngine::kBest);
   ~Worker() { StopAndJoin(); }
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;

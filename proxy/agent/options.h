@@ -11,6 +11,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/net/address.h"
+#include "lib/runtime/loop.h"
 
 namespace meltemi::proxy {
 
@@ -24,6 +25,7 @@ inline constexpr double kGraceRatio = 0.5;
 struct ProcessOptions {
   size_t concurrency = 0;                   // workers; 0 = one per processor this process may use
   Duration drain_time = kProcessDrainTime;  // after SIGTERM, at most
+  runtime::StreamEngine socket_io = runtime::StreamEngine::kBest;
   std::vector<std::string> command_line;    // for /server_info
 };
 

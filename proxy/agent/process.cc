@@ -88,6 +88,7 @@ Status Process::StartAll() {
       signals_, runtime::SignalWatcher::Create(loop_, {SIGTERM, SIGINT},
                                                [this](int number) { OnSignal(number); }));
   ServerOptions options;
+  options.socket_io = setup_.process.socket_io;
   options.concurrency =
       setup_.process.concurrency == 0 ? CountProcessors() : setup_.process.concurrency;
   options.sockets = setup_.sockets;

@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/runtime/uring_loop.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "lib/base/check.h"
+
+namespace meltemi::runtime {
+namespace {
+
+constexpr uint32_t kGenerationMask = 0xffffff;
+
+int DescriptorOf(uint64_t user_data) {
+  return static_cast<int>(user_data & 0xffffffff);
+}
+
+uint32_t GenerationOf(uint64_t user_data) {
+  return static_cast<uint32_t>(user_data >> 32) & kGenerationMask;
+}
+
+}  // namespace
+
+UringLoop::UringLoop(Fd epoll, Fd wake, std::unique_ptr<Uring> ring)
+    : EpollLoop(std::move(epoll), std::move(wake)), ring_(std::move(ring)) {}
+
+uint64_t UringLoop::DataFor(Kind kind, int fd) const {
+  const uint64_t generation = streams_[fd].generation & kGenerationMask;
+  return uint64_t{static_cast<uint8_t>(kind)} << 56 | generation << 32 | static_cast<uint32_t>(fd);
+}
+
+UringLoop::Stream* UringLoop::Find(uint64_t user_data) {
+  Stream& stream = streams_[DescriptorOf(user_data)];
+  const bool is_same = (stream.generation & kGenerationMask) == GenerationOf(user_data);
+  return is_same && stream.handler != nullptr ? &stream : nullptr;
+}
+
+// -- streams
+
+Status UringLoop::WatchStream(int fd, StreamHandler* handler, bool is_connecting) {
+  if (fd < 0) return absl::InvalidArgumentError("cannot watch a closed descriptor");
+  if (static_cast<size_t>(fd) >= streams_.size()) streams_.resize(fd + 1 + fd / 2);
+  Stream& stream = streams_[fd];
+  MELTEMI_CHECK(stream.handler == nullptr);
+  stream.handler = handler;
+  if (is_connecting) {
+    Poll(fd, Kind::kRoom, POLLOUT);
+  } else {
+    ArmReceive(fd, stream);
+  }
+  return absl::OkStatus();
+}
+
+void UringLoop::UnwatchStream(int fd, StreamHandler* handler) {
+  if (fd < 0 || static_cast<size_t>(fd) >= streams_.size()) return;
+  Stream& stream = streams_[fd];
+  if (stream.handler != handler || handler == nullptr) return;
+  if (ring_->has_unsubmitted()) ring_->Submit();
+  // The kernel's requests hold the socket open until they end, with the pass.
+  if (stream.is_armed) Cancel(DataFor(Kind::kReceive, fd));
+  if (stream.has_hangup_poll) Cancel(DataFor(Kind::kHangUp, fd));
+  if (stream.has_room_poll) Cancel(DataFor(Kind::kRoom, fd));
+  const uint32_t generation = stream.generation + 1;
+  stream = Stream{};
+  stream.generation = generation;
+}
+
+void UringLoop::RearmStream(int fd, StreamHandler* handler) {
+  if (fd < 0 || static_cast<size_t>(fd) >= streams_.size()) return;
+  const Stream& stream = streams_[fd];
+  if (stream.handler == handler) again_.push_back({fd, stream.generation});
+}
+
+void UringLoop::Poll(int fd, Kind kind, unsigned mask) {
+  io_uring_sqe* entry = ring_->Entry();
+  io_uring_prep_poll_add(entry, fd, mask);
+  entry->user_data = DataFor(kind, fd);
+}
+
+void UringLoop::ArmReceive(int fd, Stream& stream) {
+  if (stream.is_armed || stream.is_ended || stream.error != 0) return;
+  stream.is_armed = true;
+  ring_->Receive(fd, DataFor(Kind::kReceive, fd));
+}
+
+// An owner that does not read must still learn of a reset, else it would hold a dead peer for ever.
+void UringLoop::WatchForHangUp(int fd, Stream& stream) {
+  if (std::exchange(stream.has_hangup_poll, true)) return;
+  Poll(fd, Kind::kHangUp, POLLERR | POLLHUP);
+}
+
+void UringLoop::AwaitRoom(int fd, Stream& stream) {
+  if (std::exchange(stream.has_room_poll, true)) return;
+  Poll(fd, Kind::kRoom, POLLOUT);
+}
+
+void UringLoop::Cancel(uint64_t user_data) {
+  io_uring_sqe* entry = ring_->Entry();
+  io_uring_prep_cancel64(entry, user_data, 0);
+  entry->user_data = uint64_t{static_cast<uint8_t>(Kind::kCancel)} << 56;
+  entry->flags |= IOSQE_CQE_SKIP_SUCCESS;
+}
+
+ssize_t UringLoop::Receive(int fd, char* to, size_t bytes) {
+  Stream& stream = streams_[fd];
+  if (stream.held_bytes > 0) {
+    const size_t taken = std::min<size_t>(stream.held_bytes, bytes);
+    std::memcpy(to, stream.held, taken);
+    stream.held += taken;
+    stream.held_bytes -= static_cast<uint32_t>(taken);
+    if (stream.held_bytes == 0) {
+      stream.kept.reset();
+      ArmReceive(fd, stream);
+    }
+    return static_cast<ssize_t>(taken);
+  }
+  if (stream.error != 0) return -stream.error;
+  if (stream.is_ended) return 0;
+  ArmReceive(fd, stream);
+  return -EAGAIN;
+}
+
+std::optional<ssize_t> UringLoop::Send(int fd, std::string_view bytes) {
+  Stream& stream = streams_[fd];
+  MELTEMI_CHECK(!stream.is_sending);
+  stream.is_sending = true;
+  stream.is_sent_known = false;
+  stream.send_bytes = static_cast<uint32_t>(std::min<size_t>(bytes.size(), 1U << 30));
+  io_uring_sqe* entry = ring_->Entry();
+  // MSG_WAITALL: less than everything is a failure in the ring's eyes, which posts a completion.
+  io_uring_prep_send(entry, fd, bytes.data(), stream.send_bytes,
+                     MSG_NOSIGNAL | MSG_DONTWAIT | MSG_WAITALL);
+  entry->user_data = DataFor(Kind::kSend, fd);
+  entry->flags |= IOSQE_CQE_SKIP_SUCCESS;
+  sends_.push_back({fd, stream.generation});
+  return std::nullopt;
+}
+
+// -- passes
+
+void UringLoop::PollEpoll() {
+  is_epoll_polled_ = true;
+  io_uring_sqe* entry = ring_->Entry();
+  io_uring_prep_poll_multishot(entry, epoll_fd(), POLLIN);
+  entry->user_data = uint64_t{static_cast<uint8_t>(Kind::kEpoll)} << 56;
+}
+
+void UringLoop::Run() {
+  while (!TakeStop()) Pass(Duration::max());
+  ring_->Submit();
+}
+
+void UringLoop::RunOnce(Duration wait_max) {
+  Pass(wait_max);
+  ring_->Submit();
+}
+
+// Submits at its beginning, so that one system call does that and waits.
+void UringLoop::Pass(Duration wait_max) {
+  if (!is_epoll_polled_) PollEpoll();
+  if (!sends_.empty() && events_ < kBusyEvents) {
+    // A quiet loop tells at once, so that no buffer waits with it for the next event.
+    ring_->Submit();
+    CompleteAll();
+  }
+  Duration wait = again_.empty() && !is_epoll_ready_ ? WaitFor(wait_max) : Duration::zero();
+  if (!sends_.empty()) wait = std::min(wait, kResultDelayMax);
+  ring_->SubmitAndWait(wait);
+  ReadClock();
+  events_ = CompleteAll();
+  TellAgain();
+  if (std::exchange(is_epoll_ready_, false)) DispatchReady(0);
+  EndPass();
+}
+
+unsigned UringLoop::CompleteAll() {
+  const unsigned count = ring_->Take(completions_.data(), kCompletionsPerPass);
+  for (unsigned i = 0; i < count; ++i) NoteSend(completions_[i]);
+  if (!ring_->has_unsubmitted()) TellSent();
+  for (unsigned i = 0; i < count; ++i) Complete(completions_[i]);
+  return count;
+}
+
+void UringLoop::NoteSend(const Uring::Completion& completion) {
+  if (static_cast<Kind>(completion.user_data >> 56) != Kind::kSend) return;
+  Stream* stream = Find(completion.user_data);
+  if (stream == nullptr || !stream->is_sending) return;
+  stream->is_sent_known = true;
+  stream->sent = completion.result;
+}
+
+void UringLoop::TellSent() {
+  telling_.swap(sends_);
+  for (const Again& entry : telling_) {
+    Stream& stream = streams_[entry.fd];
+    if (stream.generation != entry.generation || stream.handler == nullptr) continue;
+    stream.is_sending = false;
+    const ssize_t result = stream.is_sent_known ? stream.sent : ssize_t{stream.send_bytes};
+    const bool is_full = result == -EAGAIN || (result >= 0 && result < stream.send_bytes);
+    if (is_full) AwaitRoom(entry.fd, stream);
+    stream.handler->OnSent(result);
+  }
+  telling_.clear();
+}
+
+void UringLoop::TellAgain() {
+  telling_.swap(again_);
+  for (const Again& entry : telling_) {
+    const Stream& stream = streams_[entry.fd];
+    if (stream.generation != entry.generation || stream.handler == nullptr) continue;
+    stream.handler->OnReady({.readable = true, .writable = false, .hung_up = false});
+  }
+  telling_.clear();
+}
+
+void UringLoop::Complete(const Uring::Completion& completion) {
+  const auto kind = static_cast<Kind>(completion.user_data >> 56);
+  switch (kind) {
+    case Kind::kEpoll:
+      is_epoll_ready_ = true;
+      if ((completion.flags & IORING_CQE_F_MORE) == 0) is_epoll_polled_ = false;
+      return;
+    case Kind::kReceive:
+      return Received(completion);
+    case Kind::kRoom:
+    case Kind::kHangUp:
+      break;
+    case Kind::kSend:
+    case Kind::kCancel:
+      return;
+  }
+  Stream* stream = Find(completion.user_data);
+  if (stream == nullptr) return;
+  const int fd = DescriptorOf(completion.user_data);
+  if (kind == Kind::kRoom) {
+    stream->has_room_poll = false;
+    return HasRoom(fd, *stream, completion.result);
+  }
+  stream->has_hangup_poll = false;
+  if (completion.result < 0) return;
+  stream->handler->OnReady({.readable = true, .writable = true, .hung_up = true});
+}
+
+void UringLoop::HasRoom(int fd, Stream& stream, int events) {
+  if (events < 0) return;
+  const bool is_hung_up = (events & (POLLERR | POLLHUP)) != 0;
+  // Armed late for a stream that was connecting.
+  if (stream.held_bytes == 0) ArmReceive(fd, stream);
+  stream.handler->OnReady({.readable = false, .writable = true, .hung_up = is_hung_up});
+}
+
+void UringLoop::Received(const Uring::Completion& completion) {
+  const int fd = DescriptorOf(completion.user_data);
+  const bool has_buffer = (completion.flags & IORING_CQE_F_BUFFER) != 0;
+  const auto buffer = static_cast<uint16_t>(completion.flags >> IORING_CQE_BUFFER_SHIFT);
+  if (Stream* stream = Find(completion.user_data); stream != nullptr) {
+    stream->is_armed = false;
+    const int result = completion.result;
+    if (result > 0) {
+      Deliver(fd, *stream, ring_->buffer(buffer), static_cast<uint32_t>(result));
+    } else if (result == -ENOBUFS || result == -EINTR) {
+      ArmReceive(fd, *stream);  // other streams have given buffers back by then
+    } else if (result != -ECANCELED) {
+      (result == 0 ? void(stream->is_ended = true) : void(stream->error = -result));
+      stream->handler->OnReady({.readable = true, .writable = false, .hung_up = false});
+    }
+  }
+  if (has_buffer) ring_->GiveBack(buffer);
+}
+
+void UringLoop::Deliver(int fd, Stream& stream, const char* bytes, uint32_t size) {
+  stream.held = bytes;
+  stream.held_bytes = size;
+  const uint32_t generation = stream.generation;
+  stream.handler->OnReady({.readable = true, .writable = false, .hung_up = false});
+  // The handler may have opened streams: the table may have moved.
+  Stream& now = streams_[fd];
+  if (now.generation != generation || now.handler == nullptr) return;
+  if (now.held_bytes == 0) return ArmReceive(fd, now);
+  now.kept = std::make_unique_for_overwrite<char[]>(now.held_bytes);
+  std::memcpy(now.kept.get(), now.held, now.held_bytes);
+  now.held = now.kept.get();
+  WatchForHangUp(fd, now);
+}
+
+}  // namespace meltemi::runtime
