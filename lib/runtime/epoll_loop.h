@@ -49,9 +49,7 @@ class EpollLoop : public Loop {
   // The rest of a pass, after its events.
   void EndPass();
   // True once after each Stop().
-  bool TakeStop() {
-    return stopped_.load(std::memory_order_acquire) && stopped_.exchange(false);
-  }
+  bool TakeStop() { return stopped_.load(std::memory_order_acquire) && stopped_.exchange(false); }
   void ReadClock() { now_ = RealClock().Monotonic(); }
 
  private:

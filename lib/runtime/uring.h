@@ -22,9 +22,9 @@ class Uring final {
   };
   static constexpr uint32_t kSubmissions = 512;
   static constexpr uint32_t kCompletions = 4096;
-  // Memory is touched on first use only: small messages cost a page for each buffer.
+  // A request or a response of usual size fits one. Memory is touched on first use only.
   static constexpr uint32_t kBuffers = 128;
-  static constexpr uint32_t kBufferBytes = 16 * 1024;
+  static constexpr uint32_t kBufferBytes = 4 * 1024;
 
   // Fails where the kernel lacks something (it takes 6.1) or forbids it, as containers often do.
   static StatusOr<std::unique_ptr<Uring>> Create();

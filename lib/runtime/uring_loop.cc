@@ -83,7 +83,7 @@ void UringLoop::Poll(int fd, Kind kind, unsigned mask) {
 }
 
 void UringLoop::ArmReceive(int fd, Stream& stream) {
-  if (stream.is_armed || stream.is_ended || stream.error != 0) return;
+  if (stream.is_armed || stream.is_bulk || stream.is_ended || stream.error != 0) return;
   stream.is_armed = true;
   ring_->Receive(fd, DataFor(Kind::kReceive, fd));
 }
@@ -108,21 +108,41 @@ void UringLoop::Cancel(uint64_t user_data) {
 
 ssize_t UringLoop::Receive(int fd, char* to, size_t bytes) {
   Stream& stream = streams_[fd];
-  if (stream.held_bytes > 0) {
-    const size_t taken = std::min<size_t>(stream.held_bytes, bytes);
-    std::memcpy(to, stream.held, taken);
-    stream.held += taken;
-    stream.held_bytes -= static_cast<uint32_t>(taken);
-    if (stream.held_bytes == 0) {
-      stream.kept.reset();
-      ArmReceive(fd, stream);
-    }
-    return static_cast<ssize_t>(taken);
+  size_t taken = TakeHeld(stream, to, bytes);
+  if (stream.is_bulk && taken < bytes) {
+    const ssize_t more = ReceiveNow(fd, stream, to + taken, bytes - taken);
+    if (more > 0) taken += static_cast<size_t>(more);
+    // The end or a failure is told apart from the bytes before it.
+    if (taken > 0 && (stream.is_ended || stream.error != 0)) RearmStream(fd, stream.handler);
+  } else if (stream.held_bytes == 0 && !stream.is_bulk) {
+    ArmReceive(fd, stream);
   }
+  if (taken > 0) return static_cast<ssize_t>(taken);
   if (stream.error != 0) return -stream.error;
-  if (stream.is_ended) return 0;
+  return stream.is_ended ? 0 : -EAGAIN;
+}
+
+size_t UringLoop::TakeHeld(Stream& stream, char* to, size_t bytes) {
+  const size_t taken = std::min<size_t>(stream.held_bytes, bytes);
+  if (taken == 0) return 0;
+  std::memcpy(to, stream.held, taken);
+  stream.held += taken;
+  stream.held_bytes -= static_cast<uint32_t>(taken);
+  if (stream.held_bytes == 0) stream.kept.reset();
+  return taken;
+}
+
+ssize_t UringLoop::ReceiveNow(int fd, Stream& stream, char* to, size_t bytes) {
+  ssize_t count;
+  do {
+    count = recv(fd, to, bytes, MSG_DONTWAIT);
+  } while (count < 0 && errno == EINTR);
+  if (count == static_cast<ssize_t>(bytes)) return count;
+  stream.is_bulk = false;
+  if (count == 0) stream.is_ended = true;
+  if (count < 0 && errno != EAGAIN && errno != EWOULDBLOCK) stream.error = errno;
   ArmReceive(fd, stream);
-  return -EAGAIN;
+  return count;
 }
 
 std::optional<ssize_t> UringLoop::Send(int fd, std::string_view bytes) {
@@ -276,16 +296,19 @@ void UringLoop::Received(const Uring::Completion& completion) {
 void UringLoop::Deliver(int fd, Stream& stream, const char* bytes, uint32_t size) {
   stream.held = bytes;
   stream.held_bytes = size;
+  stream.is_bulk = size == Uring::kBufferBytes;
   const uint32_t generation = stream.generation;
   stream.handler->OnReady({.readable = true, .writable = false, .hung_up = false});
   // The handler may have opened streams: the table may have moved.
   Stream& now = streams_[fd];
   if (now.generation != generation || now.handler == nullptr) return;
-  if (now.held_bytes == 0) return ArmReceive(fd, now);
-  now.kept = std::make_unique_for_overwrite<char[]>(now.held_bytes);
-  std::memcpy(now.kept.get(), now.held, now.held_bytes);
-  now.held = now.kept.get();
-  WatchForHangUp(fd, now);
+  if (now.held_bytes > 0) {
+    now.kept = std::make_unique_for_overwrite<char[]>(now.held_bytes);
+    std::memcpy(now.kept.get(), now.held, now.held_bytes);
+    now.held = now.kept.get();
+    now.is_bulk = true;
+  }
+  now.is_bulk ? WatchForHangUp(fd, now) : ArmReceive(fd, now);
 }
 
 }  // namespace meltemi::runtime

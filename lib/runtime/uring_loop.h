@@ -4,8 +4,9 @@
 //
 // Receiving: one receive is armed on each stream; what comes is handed over at once, and what the
 // owner leaves is kept aside (a buffer's worth at most) so that the ring's buffers stay for others.
-// The stream is armed again when its owner has taken everything.
-// Sending: queued with MSG_DONTWAIT, so the kernel has taken or refused the bytes when the
+// The stream is armed again when its owner has taken everything. While more comes than a buffer
+// holds, the owner's Receive asks the socket itself, as with epoll: long bodies are not copied
+// twice. Sending: queued with MSG_DONTWAIT, so the kernel has taken or refused the bytes when the
 // submission returns. A send that was taken whole posts no completion.
 //
 // Invariants:
@@ -57,6 +58,7 @@ class UringLoop final : public EpollLoop {
     uint32_t generation = 0;  // 24 bits of it travel
     bool is_armed = false;
     bool is_ended = false;
+    bool is_bulk = false;  // the socket may hold more, and no receive is armed
     bool is_sending = false;
     bool is_sent_known = false;
     bool has_room_poll = false;
@@ -84,6 +86,9 @@ class UringLoop final : public EpollLoop {
   void TellAgain();
   void Complete(const Uring::Completion& completion);
   void Received(const Uring::Completion& completion);
+  size_t TakeHeld(Stream& stream, char* to, size_t bytes);
+  // As recv(2); arms the stream when that empties the socket.
+  ssize_t ReceiveNow(int fd, Stream& stream, char* to, size_t bytes);
   void Deliver(int fd, Stream& stream, const char* bytes, uint32_t size);
   void HasRoom(int fd, Stream& stream, int events);
 
