@@ -117,7 +117,9 @@ class ConnectionCallbacks {
 
 struct ConnectionLimits {
   size_t input_bytes_max = BlockPool::kBlockBytes;
-  size_t output_bytes_high = 64 * 1024;  // owner should stop adding at this size
+  // The owner stops adding at this size. With one more block on top it is still one 64 KiB
+  // allocation.
+  size_t output_bytes_high = 48 * 1024;
   size_t output_bytes_low = 16 * 1024;
 };
 
