@@ -155,6 +155,9 @@ size_t Server::CountConnections() {
 void Server::Stop() {
   if (std::exchange(is_stopped_, true)) return;
   for (size_t i = 0; i < seats_.size(); ++i) {
+    // A session that ended in this very pass is freed at its end, and still knows its upstream
+    // then: the worker goes in the next.
+    seats_[i]->thread->RunAndWait([this, i] { seats_[i]->worker->listeners().Stop(); });
     seats_[i]->thread->RunAndWait([this, i] {
       seats_[i]->worker.reset();
       slots_->Release(i);

@@ -24,7 +24,7 @@ namespace meltemi::proxy {
 
 struct ServerOptions {
   size_t concurrency = 1;
-  runtime::StreamEngine socket_io = runtime::StreamEngine::kBest;
+  runtime::StreamEngine socket_io = runtime::StreamEngine::kEpoll;
   std::shared_ptr<SocketSource> sockets;  // nullptr: the host's network
   telemetry::Registry* registry = nullptr;
   HttpProcess process;

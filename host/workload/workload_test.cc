@@ -193,8 +193,11 @@ TEST_F(WorkloadTest, ReadinessFollowsTheAppsProbe) {
 TEST_F(WorkloadTest, AppWithoutAProbeIsReadyOnceItsPortOpensAndStaysSo) {
   OpenGate();
   WorkloadSpec spec = Spec("while ! test -e " + folder_ +
-                           "/open; do sleep 0.01; done; echo opening; timeout 0.3 python3 -m "
-                           "http.server 8000; echo closed; exec sleep 1000");
+                           "/open; do sleep 0.01; done; python3 -m http.server 8000 & server=$!; "
+                           "while ! test -e " +
+                           folder_ +
+                           "/close; do sleep 0.01; done; "
+                           "kill $server; wait $server; echo closed; exec sleep 1000");
   spec.readiness = {.kind = ProbeKind::kTcp,
                     .port = 8000,
                     .period = std::chrono::milliseconds(10),
@@ -205,6 +208,7 @@ TEST_F(WorkloadTest, AppWithoutAProbeIsReadyOnceItsPortOpensAndStaysSo) {
   EXPECT_FALSE(seen_.is_ready);
   std::ofstream(folder_ + "/open") << "now";
   ASSERT_TRUE(Until([&] { return seen_.is_ready; }));
+  std::ofstream(folder_ + "/close") << "now";
   ASSERT_TRUE(Said("closed"));
   EXPECT_TRUE(seen_.is_ready);
 }

@@ -17,7 +17,7 @@ class Worker final {
  public:
   // The thread runs its loop when this returns. `index` counts workers from zero.
   static StatusOr<std::unique_ptr<Worker>> Start(std::string name, size_t index = 0,
-                                                 StreamEngine engine = StreamEngine::kBest);
+                                                 StreamEngine engine = StreamEngine::kEpoll);
   ~Worker() { StopAndJoin(); }
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
