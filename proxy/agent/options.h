@@ -26,7 +26,7 @@ struct ProcessOptions {
   size_t concurrency = 0;                   // workers; 0 = one per processor this process may use
   Duration drain_time = kProcessDrainTime;  // after SIGTERM, at most
   runtime::StreamEngine socket_io = runtime::StreamEngine::kEpoll;
-  std::vector<std::string> command_line;    // for /server_info
+  std::vector<std::string> command_line;  // for /server_info
 };
 
 // From an Envoy bootstrap, as Envoy starts.

@@ -22,7 +22,6 @@ LONE = [
     (True, r"^target:absolute-(other-host|query)", "RFC 9112 §3.2.2: the target's authority stands, a received Host is ignored; an empty path is /"),
     (True, r"^host:'Host: h:(80:80|x|9999)", "ports of a Host that no route asks for are the origin's to judge"),
     (False, r"^target:absolute-bare", "RFC 9112 §3.2.4: OPTIONS without a path asks for *, which no route by prefix / matches"),
-    (True, r"^target:fragment", "cut off, as Istio asks of Envoy (http_reject_path_with_fragment: false) and nginx does; RFC 9112 §3.2 knows none"),
     (True, r"^fact: method", "RFC 9110 §9.1, §16.1: any token is a method; Envoy and nginx know a list"),
     (False, r"^trailer:.*(100007|3200)$", "trailers have limits (BodyReader::kTrailerBytesMax, header_fields_max)"),
 ]
@@ -31,6 +30,7 @@ LONE = [
 REFUSED = [
     (False, r"^target:huge|^field:.*200003$|^trailer:.*100007", "limits of bytes: 60 KiB a head (Envoy's default: 431), 8 KiB of trailers"),
     (False, r"^field:'X-0.*3489$|^trailer:.*3200$", "limit of fields: 100 (Envoy's default: 431)"),
+    (False, r"^target:fragment", "RFC 9112 §3.2 knows no fragment; 400 as Envoy does, unless http_reject_path_with_fragment is off as in Istio"),
     (False, r"^field:'Connection: host", "RFC 9110 §7.6.1: a field meant for all recipients is no connection option; Envoy refuses it too"),
     (False, r"^field:'Connection: x0,", "more options in Connection than any use needs: each costs a search"),
     (False, r"^extension:huge", "chunk extensions have a limit"),
