@@ -266,7 +266,10 @@ void ServerConnection::Refuse(HeadError error) {
   WriteResponseHead(head, body.empty(),
                     {.says_close = true, .header_case = limits_.http1.header_case},
                     connection_->output());
-  connection_->output().Append(body);
+  // No answer to HEAD has a body (RFC 9110 §9.3.2). What is malformed is no HEAD for sure.
+  const bool is_head =
+      error == HeadError::kTooLarge && connection_->input().view().starts_with("HEAD ");
+  if (!is_head) connection_->output().Append(body);
   CloseGently();
   callbacks_.OnProtocolError(answer.detail);
 }
