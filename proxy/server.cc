@@ -37,6 +37,9 @@ class Server final : public ProxyServer {
   void Drain(Direction direction, bool stops_accepting) override;
   size_t CountConnections() override;
   void Stop() override;
+  runtime::StreamEngine socket_io() const override {
+    return seats_.front()->thread->loop().stream_engine();
+  }
 
   std::string ConfigDump(const std::string& resource, const std::string& name_regex) override {
     return DumpConfig(*model_, resource, name_regex);

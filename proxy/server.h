@@ -46,6 +46,8 @@ class ProxyServer {
   // Connections under way on all workers, asked now; not for the path of a request.
   virtual size_t CountConnections() = 0;
   virtual void Stop() = 0;
+  // What the workers' sockets are served by: never kBest.
+  virtual runtime::StreamEngine socket_io() const = 0;
 
   // Pages of the admin endpoint.
   virtual std::string ConfigDump(const std::string& resource, const std::string& name_regex) = 0;

@@ -95,14 +95,12 @@ void Connection::Start() {
 
 // Bytes of a plain stream go through the loop; a record layer makes its own system calls.
 Status Connection::WatchSocket() {
-  if (records_ != nullptr) return loop_.Watch(socket_.get(), this);
-  if (state_ == State::kOpen) can_write_ = true;  // until a send says otherwise
-  return loop_.WatchStream(socket_.get(), this, state_ == State::kConnecting);
-}
-
-void Connection::RearmSocket() {
-  if (records_ != nullptr) return loop_.Rearm(socket_.get(), this);
-  loop_.RearmStream(socket_.get(), this);
+  using runtime::StreamUse;
+  if (records_ != nullptr) return loop_.WatchStream(socket_.get(), this, StreamUse::kReadiness);
+  const bool is_connecting = state_ == State::kConnecting;
+  if (!is_connecting) can_write_ = true;  // until a send says otherwise
+  return loop_.WatchStream(socket_.get(), this,
+                           is_connecting ? StreamUse::kConnecting : StreamUse::kConnected);
 }
 
 const Address& Connection::remote_address() const {
@@ -153,6 +151,7 @@ void Connection::OnReady(runtime::Ready ready) {
     case State::kHandshaking:
       return Handshake();
     case State::kOpen:
+      if (failure_) return loop_.Defer(this);
       if (ready.writable && has_output_left() && !FlushOutput()) return;
       if (ready.readable) ReadInput();
       return;
@@ -221,7 +220,7 @@ void Connection::ReadInput() {
       }
     }
     if (reads == kReadsPerTurn) {
-      RearmSocket();
+      loop_.RearmStream(socket_.get(), this);
       break;
     }
     const size_t room = limits_.input_bytes_max - input_.size();
@@ -275,7 +274,7 @@ void Connection::DropInput() {
     if (result.state == IoState::kError) return Fail(CloseReason::kLocal);
   }
   input_.Clear();
-  if (can_read_ && !input_ended_) RearmSocket();
+  if (can_read_ && !input_ended_) loop_.RearmStream(socket_.get(), this);
   if (input_ended_ && output_ended_) Fail(CloseReason::kLocal);
 }
 
@@ -316,13 +315,16 @@ void Connection::WritePlain() {
     // What is being sent stays where it is, whatever the owner appends meanwhile.
     if (sending_.empty()) sending_.Swap(output_);
     if (sending_.empty()) return;
-    const std::optional<ssize_t> result = loop_.Send(socket_.get(), sending_.view());
+    const std::optional<ssize_t> result =
+        loop_.Send(socket_.get(), sending_.view(), wants_end_ || was_output_full_);
     if (!result) {
       is_sending_ = true;
     } else if (!TookOutput(*result)) {
       return;
     }
   }
+  const bool is_awaited = wants_end_ || was_output_full_ || !output_.empty();
+  if (is_sending_ && is_awaited) loop_.HurrySends();
 }
 
 bool Connection::TookOutput(ssize_t result) {
@@ -386,15 +388,7 @@ void Connection::RunDeferred() {
   if (!failure_ && (state_ == State::kOpen || state_ == State::kClosing)) {
     if (!FlushOutput()) return;
   }
-  if (failure_) {
-    // The peer may have answered before it reset: read what came.
-    if (state_ == State::kOpen && *failure_ == CloseReason::kReset && can_read_) {
-      bool ended = false;
-      if (!Tell([&] { ReadInput(); })) ended = true;
-      if (ended) return;
-    }
-    return Fail(*failure_);
-  }
+  if (failure_) return EndAfterFailure();
   if (state_ == State::kClosing) return DropInput();
   if (state_ != State::kOpen) return;
   if (!wants_read_) {
@@ -403,6 +397,21 @@ void Connection::RunDeferred() {
   }
   wants_read_ = false;
   ReadInput();
+}
+
+// The peer may have answered before it reset: what came is read to its end, or until the owner
+// takes no more, before the owner is told.
+void Connection::EndAfterFailure() {
+  const bool may_hold_input =
+      state_ == State::kOpen && *failure_ == CloseReason::kReset && socket_.valid();
+  if (may_hold_input) {
+    if (!loop_.SettleStream(socket_.get(), this)) return;  // an event will come
+    can_read_ = true;
+    while (can_read_ && !input_ended_ && input_.size() < limits_.input_bytes_max) {
+      if (!Tell([this] { ReadInput(); })) return;
+    }
+  }
+  Fail(*failure_);
 }
 
 void Connection::DeferFailure(CloseReason reason) {
@@ -439,11 +448,7 @@ void Connection::Close() {
 void Connection::Detach() {
   state_ = State::kClosed;
   timer_.reset();
-  if (records_ != nullptr) {
-    loop_.Unwatch(socket_.get(), this);
-  } else {
-    loop_.UnwatchStream(socket_.get(), this);
-  }
+  loop_.UnwatchStream(socket_.get(), this);
   socket_.Reset();
   output_.Clear();
   sending_.Clear();

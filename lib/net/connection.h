@@ -182,7 +182,6 @@ class Connection final : private runtime::StreamHandler, private runtime::Deferr
 
   void Start();
   Status WatchSocket();
-  void RearmSocket();
   void ConnectNow(const Address& to);
   void FinishConnect();
   void Handshake();
@@ -202,6 +201,7 @@ class Connection final : private runtime::StreamHandler, private runtime::Deferr
   bool FinishOutput();
   bool has_output_left() const;
   void DeferFailure(CloseReason reason);
+  void EndAfterFailure();
   void Fail(CloseReason reason);
   void Detach();
   void ArmTimer(Duration after);

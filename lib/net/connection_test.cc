@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/net/connection.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <functional>
@@ -36,11 +40,17 @@ class Owner final : public ConnectionCallbacks {
   std::optional<CloseReason> closed;
 };
 
+struct Engine {
+  const char* name;
+  runtime::StreamEngine engine;
+  runtime::SendQueueing queueing;
+};
+
 // Every test runs on each engine the machine has.
-class ConnectionTest : public testing::TestWithParam<runtime::StreamEngine> {
+class ConnectionTest : public testing::TestWithParam<Engine> {
  protected:
   void SetUp() override {
-    auto loop = runtime::Loop::Create(GetParam());
+    auto loop = runtime::Loop::Create(GetParam().engine, GetParam().queueing);
     if (!loop.ok()) GTEST_SKIP() << "this kernel admits no io_uring: " << loop.status();
     loop_ = *std::move(loop);
   }
@@ -294,12 +304,135 @@ TEST_P(ConnectionTest, AConnectThatGetsNoAnswerTimesOut) {
   EXPECT_EQ(CloseReason::kConnectTimeout, *owner_.closed);
 }
 
-INSTANTIATE_TEST_SUITE_P(Engines, ConnectionTest,
-                         testing::Values(runtime::StreamEngine::kEpoll,
-                                         runtime::StreamEngine::kUring),
-                         [](const auto& engine) {
-                           return engine.param == runtime::StreamEngine::kEpoll ? "Epoll" : "Uring";
-                         });
+// After the events of a pass have been told: what the peer does in `act` is seen by nobody before
+// the connection writes.
+void ActAfterEvents(runtime::Loop& loop, std::function<void()> act) {
+  loop.Post(std::move(act));
+}
+
+TEST_P(ConnectionTest, AnAnswerBeforeAResetIsDelivered) {
+  for (const size_t size : {6U, 5'000U, 150'000U}) {
+    auto connection = MakePair({.input_bytes_max = 1'000'000});
+    owner_ = Owner{};
+    loop_->RunOnce(Duration::zero());
+    const std::string answer(size, 'a');
+    bool has_acted = false;
+    ActAfterEvents(*loop_, [&] {
+      has_acted = true;
+      WritePeer(answer);
+      peer_.Reset();
+      connection->output().Append("the peer is gone, so this cannot be sent");
+      connection->Flush();
+    });
+    RunUntil([&] { return owner_.closed.has_value(); });
+    EXPECT_TRUE(has_acted);
+    EXPECT_EQ(CloseReason::kReset, *owner_.closed);
+    EXPECT_EQ(answer, connection->input().view());
+  }
+}
+
+TEST_P(ConnectionTest, AnAnswerBeforeAResetOfTcpIsDelivered) {
+  Fd listening = *Listen(*Address::Parse("127.0.0.1:0"));
+  const Address at = *BoundAddress(listening.get());
+  Fd client(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  ASSERT_EQ(0, connect(client.get(), at.data(), at.length()));
+  pollfd arriving{.fd = listening.get(), .events = POLLIN, .revents = 0};
+  ASSERT_EQ(1, poll(&arriving, 1, 5'000));
+  peer_.Reset(accept4(listening.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  fcntl(client.get(), F_SETFL, O_NONBLOCK);
+  Connection connection(*loop_, pool_, std::move(client), nullptr);
+  connection.SetCallbacks(&owner_);
+  loop_->RunOnce(Duration::zero());
+  ActAfterEvents(*loop_, [&] {
+    WritePeer("answer");
+    const linger now{1, 0};
+    ASSERT_EQ(0, setsockopt(peer_.get(), SOL_SOCKET, SO_LINGER, &now, sizeof now));
+    peer_.Reset();
+    connection.output().Append("x");
+    connection.Flush();
+  });
+  RunUntil([&] { return owner_.closed.has_value(); });
+  EXPECT_EQ(CloseReason::kReset, *owner_.closed);
+  EXPECT_EQ("answer", connection.input().view());
+}
+
+TEST_P(ConnectionTest, APeerThatEndsWhileOurOutputIsBlockedLosesNothing) {
+  std::string sent, answer;
+  for (int i = 0; sent.size() < 2'000'000; ++i) sent += std::to_string(i);
+  for (int i = 0; answer.size() < 100'000; ++i) answer += std::to_string(i * 7);
+  for (const size_t input_max : {1'000U, 4'096U, 16'384U}) {
+    owner_ = Owner{};
+    auto connection = MakePair({.input_bytes_max = input_max});
+    std::string got, arrived;
+    owner_.on_input = [&] {
+      got += connection->input().view();
+      connection->input().Clear();
+      connection->ResumeReading();
+      if (connection->input_ended()) connection->EndOutput();
+    };
+    connection->output().Append(sent);
+    connection->Flush();
+    loop_->RunOnce(Duration::zero());
+    WritePeer(answer);
+    shutdown(peer_.get(), SHUT_WR);
+    RunUntil([&] { return connection->input_ended(); });
+    EXPECT_EQ(answer, got);
+    RunUntil([&] {
+      arrived += ReadPeer();
+      return owner_.closed.has_value();
+    });
+    arrived += ReadPeer();
+    EXPECT_EQ(sent, arrived);
+    EXPECT_EQ(CloseReason::kRemoteEnd, *owner_.closed);
+    owner_.on_input = nullptr;
+  }
+}
+
+// More sends fail in one pass than a loop looks at at once.
+TEST_P(ConnectionTest, SendsThatMeetFullSocketsAreAllNoticed) {
+  constexpr size_t kPairs = 700;
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+  if (limit.rlim_cur < 2 * kPairs + 100) GTEST_SKIP() << "too few descriptors allowed";
+  const std::string sent(15'000, 's');
+  std::vector<std::unique_ptr<Connection>> connections;
+  std::vector<Fd> peers;
+  for (size_t i = 0; i < kPairs; ++i) {
+    connections.push_back(MakePair());
+    const int room = 4'096;
+    setsockopt(connections.back()->fd(), SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+    peers.push_back(std::move(peer_));
+  }
+  loop_->RunOnce(Duration::zero());
+  for (auto& connection : connections) {
+    connection->output().Append(sent);
+    connection->Flush();
+  }
+  std::vector<std::string> got(kPairs);
+  size_t whole = 0;
+  RunUntil([&] {
+    for (size_t i = 0; i < kPairs; ++i) {
+      if (got[i].size() == sent.size()) continue;
+      char bytes[4'096];
+      const ssize_t count = read(peers[i].get(), bytes, sizeof bytes);
+      if (count > 0) got[i].append(bytes, static_cast<size_t>(count));
+      if (got[i].size() == sent.size()) ++whole;
+    }
+    return whole == kPairs;
+  });
+  for (const std::string& text : got) ASSERT_EQ(sent, text);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Engines, ConnectionTest,
+    testing::Values(
+        Engine{"Epoll", runtime::StreamEngine::kEpoll, runtime::SendQueueing::kByPace},
+        Engine{"Uring", runtime::StreamEngine::kUring, runtime::SendQueueing::kByPace},
+        Engine{"UringQueued", runtime::StreamEngine::kUring, runtime::SendQueueing::kAlways},
+        Engine{"UringDirect", runtime::StreamEngine::kUring, runtime::SendQueueing::kNever}),
+    [](const auto& engine) { return engine.param.name; });
 
 TEST(Buffer, GrowsBeyondABlockAndComesBack) {
   BlockPool pool;

@@ -33,7 +33,7 @@ int Milliseconds(Duration wait) {
 
 }  // namespace
 
-StatusOr<std::unique_ptr<Loop>> Loop::Create(StreamEngine engine) {
+StatusOr<std::unique_ptr<Loop>> Loop::Create(StreamEngine engine, SendQueueing queueing) {
   Fd epoll(epoll_create1(EPOLL_CLOEXEC));
   if (!epoll.valid()) return absl::ErrnoToStatus(errno, "epoll_create1");
   Fd wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -47,7 +47,8 @@ StatusOr<std::unique_ptr<Loop>> Loop::Create(StreamEngine engine) {
   if (engine != StreamEngine::kEpoll) {
     StatusOr<std::unique_ptr<Uring>> ring = Uring::Create();
     if (ring.ok()) {
-      return std::make_unique<UringLoop>(std::move(epoll), std::move(wake), *std::move(ring));
+      return std::make_unique<UringLoop>(std::move(epoll), std::move(wake), *std::move(ring),
+                                         queueing);
     }
     if (engine == StreamEngine::kUring) return ring.status();
   }
@@ -124,7 +125,7 @@ void EpollLoop::RunOnce(Duration wait_max) {
   EndPass();
 }
 
-void EpollLoop::DispatchReady(int milliseconds) {
+bool EpollLoop::DispatchReady(int milliseconds) {
   const int count = epoll_wait(epoll_.get(), events_.data(), kEventsMax, milliseconds);
   ReadClock();
   for (int i = 0; i < count; ++i) {
@@ -134,6 +135,7 @@ void EpollLoop::DispatchReady(int milliseconds) {
       Dispatch(events_[i]);
     }
   }
+  return count < kEventsMax;
 }
 
 void EpollLoop::EndPass() {
@@ -142,7 +144,7 @@ void EpollLoop::EndPass() {
   RunDeferredWork();
 }
 
-Status EpollLoop::WatchStream(int fd, StreamHandler* handler, bool) {
+Status EpollLoop::WatchStream(int fd, StreamHandler* handler, StreamUse) {
   return Watch(fd, handler);
 }
 
@@ -154,7 +156,7 @@ ssize_t EpollLoop::Receive(int fd, char* to, size_t bytes) {
   }
 }
 
-std::optional<ssize_t> EpollLoop::Send(int fd, std::string_view bytes) {
+std::optional<ssize_t> EpollLoop::Send(int fd, std::string_view bytes, bool) {
   for (;;) {
     const ssize_t count = send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (count >= 0) return count;
@@ -166,11 +168,13 @@ void EpollLoop::Dispatch(const epoll_event& event) {
   const auto fd = static_cast<uint32_t>(event.data.u64);
   const Watched& entry = watched_[fd];
   if (entry.handler == nullptr || entry.generation != event.data.u64 >> 32) return;
-  Ready ready;
-  ready.readable = (event.events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
-  ready.writable = (event.events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
-  ready.hung_up = (event.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
-  entry.handler->OnReady(ready);
+  entry.handler->OnReady(ReadyOf(event.events));
+}
+
+Ready EpollLoop::ReadyOf(uint32_t events) {
+  return {.readable = (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0,
+          .writable = (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0,
+          .hung_up = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0};
 }
 
 void EpollLoop::RunPosted() {

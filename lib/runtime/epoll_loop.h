@@ -27,11 +27,13 @@ class EpollLoop : public Loop {
   void Unwatch(int fd, FdHandler* handler) override;
   void Rearm(int fd, FdHandler* handler) override;
   StreamEngine stream_engine() const override { return StreamEngine::kEpoll; }
-  Status WatchStream(int fd, StreamHandler* handler, bool is_connecting) override;
+  Status WatchStream(int fd, StreamHandler* handler, StreamUse use) override;
   void UnwatchStream(int fd, StreamHandler* handler) override { Unwatch(fd, handler); }
   void RearmStream(int fd, StreamHandler* handler) override { Rearm(fd, handler); }
   ssize_t Receive(int fd, char* to, size_t bytes) override;
-  std::optional<ssize_t> Send(int fd, std::string_view bytes) override;
+  std::optional<ssize_t> Send(int fd, std::string_view bytes, bool is_awaited) override;
+  void HurrySends() override {}
+  bool SettleStream(int, StreamHandler*) override { return true; }
   void Run() override;
   void RunOnce(Duration wait_max) override;
   void Stop() override;
@@ -44,8 +46,10 @@ class EpollLoop : public Loop {
   int epoll_fd() const { return epoll_.get(); }
   // What to wait for at most: `wait_max`, the next timer, nothing at all where work is left.
   Duration WaitFor(Duration wait_max) const;
-  // Dispatches every ready descriptor, after waiting `milliseconds` at most for the first.
-  void DispatchReady(int milliseconds);
+  // Dispatches ready descriptors, after waiting `milliseconds` at most for the first. False when
+  // more may be ready than one call tells.
+  bool DispatchReady(int milliseconds);
+  static Ready ReadyOf(uint32_t events);  // EPOLL…, whose numbers are POLL…'s
   // The rest of a pass, after its events.
   void EndPass();
   // True once after each Stop().

@@ -44,8 +44,8 @@ class FdHandler {
 // Owner of a stream socket whose bytes move through the loop.
 class StreamHandler : public FdHandler {
  public:
-  // What a queued Send came to: bytes taken, or -errno. A short count or -EAGAIN is followed by a
-  // `writable` event once there is room.
+  // What a queued Send came to: bytes taken, or -errno. A short count or -EAGAIN, here or of a Send
+  // that was not queued, is followed by a `writable` event once there is room.
   virtual void OnSent(ssize_t result) = 0;
 
  protected:
@@ -57,6 +57,17 @@ enum class StreamEngine : uint8_t {
   kEpoll,  // readiness, then one system call for each read and write
   kUring,  // io_uring: the kernel delivers what came, sends of a pass leave in one system call
   kBest,   // io_uring where the kernel has and admits it, else epoll
+};
+
+// Whether io_uring queues a send, to leave with the call that waits. kByPace: while passes follow
+// each other closely; else OnSent, which comes with the next pass, would be long in coming.
+enum class SendQueueing : uint8_t { kByPace, kAlways, kNever };
+
+// How a stream is served once it is watched.
+enum class StreamUse : uint8_t {
+  kConnected,
+  kConnecting,  // the first event is `writable`, when connect(2) has ended
+  kReadiness,   // told as by Watch; the owner makes its own system calls
 };
 
 // Intrusive entry of the loop's end-of-pass list; removes itself on destruction.
@@ -88,7 +99,8 @@ class Timer;
 
 class Loop {
  public:
-  static StatusOr<std::unique_ptr<Loop>> Create(StreamEngine engine = StreamEngine::kEpoll);
+  static StatusOr<std::unique_ptr<Loop>> Create(StreamEngine engine = StreamEngine::kEpoll,
+                                                SendQueueing queueing = SendQueueing::kByPace);
   virtual ~Loop() = default;
   virtual StreamEngine stream_engine() const = 0;  // the one at work: never kBest
 
@@ -99,8 +111,8 @@ class Loop {
   virtual void Rearm(int fd, FdHandler* handler) = 0;
 
   // -- stream sockets. As Watch, but bytes are asked of the loop, which may hold what came already
-  // and may queue what goes. `is_connecting`: the first event is `writable`, when connect(2) ended.
-  virtual Status WatchStream(int fd, StreamHandler* handler, bool is_connecting) = 0;
+  // and may queue what goes.
+  virtual Status WatchStream(int fd, StreamHandler* handler, StreamUse use) = 0;
   // Call before the descriptor is closed. What was queued has been handed to the kernel; what a
   // full socket did not take is dropped.
   virtual void UnwatchStream(int fd, StreamHandler* handler) = 0;
@@ -109,8 +121,15 @@ class Loop {
   // nothing is left; more is announced by an event.
   virtual ssize_t Receive(int fd, char* to, size_t bytes) = 0;
   // As send(2): bytes taken or -errno, then it is over; or nothing: `bytes` must stay where they
-  // are until OnSent, and no further Send may be made before that.
-  virtual std::optional<ssize_t> Send(int fd, std::string_view bytes) = 0;
+  // are until OnSent, and no further Send may be made before that. OnSent may come a while after
+  // the bytes have gone, unless `is_awaited`: something is to follow them.
+  virtual std::optional<ssize_t> Send(int fd, std::string_view bytes, bool is_awaited) = 0;
+  // Results of queued sends are awaited after all.
+  virtual void HurrySends() = 0;
+  // For a stream that has failed, whose peer may have spoken before: true when Receive gives what
+  // came as recv(2) would, from now on without events; false when that holds only after the next
+  // `readable` event.
+  virtual bool SettleStream(int fd, StreamHandler* handler) = 0;
 
   // Runs passes until Stop().
   virtual void Run() = 0;

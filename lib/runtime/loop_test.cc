@@ -57,11 +57,13 @@ class WheelLoop final : public Loop {
   void Unwatch(int, FdHandler*) override {}
   void Rearm(int, FdHandler*) override {}
   StreamEngine stream_engine() const override { return StreamEngine::kEpoll; }
-  Status WatchStream(int, StreamHandler*, bool) override { return absl::OkStatus(); }
+  Status WatchStream(int, StreamHandler*, StreamUse) override { return absl::OkStatus(); }
   void UnwatchStream(int, StreamHandler*) override {}
   void RearmStream(int, StreamHandler*) override {}
   ssize_t Receive(int, char*, size_t) override { return 0; }
-  std::optional<ssize_t> Send(int, std::string_view) override { return 0; }
+  std::optional<ssize_t> Send(int, std::string_view, bool) override { return 0; }
+  void HurrySends() override {}
+  bool SettleStream(int, StreamHandler*) override { return true; }
   void Run() override {}
   void RunOnce(Duration) override {}
   void Stop() override {}

@@ -72,13 +72,14 @@ void Uring::Enable() {
   const long enabled =
       syscall(__NR_io_uring_register, ring_.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0);
   MELTEMI_CHECK(enabled == 0);
+  // Saves each call a look-up of the descriptor; no harm where it is refused.
+  io_uring_register_ring_fd(&ring_);
 }
 
 io_uring_sqe* Uring::Entry() {
   io_uring_sqe* entry = io_uring_get_sqe(&ring_);
-  if (entry != nullptr) return entry;
-  if (!Submit()) return &nowhere_;
-  return io_uring_get_sqe(&ring_);
+  if (entry == nullptr && Submit()) entry = io_uring_get_sqe(&ring_);
+  return entry != nullptr ? entry : &nowhere_;
 }
 
 bool Uring::Submit() {
@@ -88,7 +89,9 @@ bool Uring::Submit() {
 
 void Uring::SubmitAndWait(Duration wait_max) {
   Enable();
-  if (wait_max <= Duration::zero()) {
+  // With a completion at hand liburing would only submit, and the kernel would not run what it put
+  // off until it is asked for events: receives.
+  if (wait_max <= Duration::zero() || io_uring_cq_ready(&ring_) > 0) {
     io_uring_submit_and_get_events(&ring_);
     return;
   }
@@ -99,21 +102,38 @@ void Uring::SubmitAndWait(Duration wait_max) {
   io_uring_submit_and_wait_timeout(&ring_, &first, 1, is_bounded ? &timespec : nullptr, nullptr);
 }
 
-unsigned Uring::Take(Completion* to, unsigned count_max) {
-  unsigned head;
-  unsigned count = 0;
-  io_uring_cqe* completion;
-  io_uring_for_each_cqe(&ring_, head, completion) {
-    if (count == count_max) break;
-    to[count++] = {completion->user_data, completion->res, completion->flags};
+void Uring::TakeAll(std::vector<Completion>& to) {
+  to.clear();
+  for (;;) {
+    unsigned head;
+    unsigned count = 0;
+    io_uring_cqe* completion;
+    io_uring_for_each_cqe(&ring_, head, completion) {
+      to.push_back({completion->user_data, completion->res, completion->flags});
+      ++count;
+    }
+    io_uring_cq_advance(&ring_, count);
+    // What found no room waits in the kernel (io_uring_enter(2), IORING_FEAT_NODROP).
+    if (!io_uring_cq_has_overflow(&ring_) || io_uring_get_events(&ring_) < 0) return;
   }
-  io_uring_cq_advance(&ring_, count);
-  return count;
 }
 
-void Uring::Receive(int fd, uint64_t user_data) {
+void Uring::Forget(int fd) {
+  const io_uring_sq& queue = ring_.sq;
+  for (unsigned at = *queue.khead; at != queue.sqe_tail; ++at) {
+    io_uring_sqe* entry = &queue.sqes[at & (kSubmissions - 1)];
+    if (entry->fd != fd) continue;
+    const uint64_t user_data = entry->user_data;
+    io_uring_prep_nop(entry);
+    entry->flags = IOSQE_CQE_SKIP_SUCCESS;
+    entry->user_data = user_data;
+  }
+}
+
+void Uring::Receive(int fd, uint64_t user_data, bool is_empty) {
   io_uring_sqe* entry = Entry();
   io_uring_prep_recv(entry, fd, nullptr, kBufferBytes, 0);
+  if (is_empty) entry->ioprio |= IORING_RECVSEND_POLL_FIRST;
   entry->flags |= IOSQE_BUFFER_SELECT;
   entry->buf_group = kBufferGroup;
   entry->user_data = user_data;

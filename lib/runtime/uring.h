@@ -6,7 +6,7 @@
 #include <liburing.h>
 
 #include <memory>
-#include <string_view>
+#include <vector>
 
 #include "lib/base/clock.h"
 #include "lib/base/status.h"
@@ -37,16 +37,20 @@ class Uring final {
   // A fresh entry; submits what is queued when the queue is full. On a thread that may not submit
   // (connections that end after their worker) the entry goes nowhere.
   io_uring_sqe* Entry();
+  bool has_room() const { return io_uring_sq_space_left(&ring_) > 0; }
   bool has_unsubmitted() const { return io_uring_sq_ready(&ring_) > 0; }
   // False when the kernel took nothing.
   bool Submit();
   // Submits, then waits for one completion or for `wait_max` (Duration::max(): for ever).
   void SubmitAndWait(Duration wait_max);
-  // Copies completions out, in order.
-  unsigned Take(Completion* to, unsigned count_max);
+  // Replaces `to` by all completions there are, in order, those too that the ring had no room for.
+  void TakeAll(std::vector<Completion>& to);
+  // Makes unsubmitted entries that name the descriptor do nothing.
+  void Forget(int fd);
 
-  // One receive into whichever buffer is free when bytes come.
-  void Receive(int fd, uint64_t user_data);
+  // One receive into whichever buffer is free when bytes come. `is_empty`: the socket is known to
+  // hold none now, so the kernel need not look.
+  void Receive(int fd, uint64_t user_data, bool is_empty);
   const char* buffer(uint16_t id) const { return buffers_ + size_t{id} * kBufferBytes; }
   void GiveBack(uint16_t id);
 

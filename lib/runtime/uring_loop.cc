@@ -26,8 +26,8 @@ uint32_t GenerationOf(uint64_t user_data) {
 
 }  // namespace
 
-UringLoop::UringLoop(Fd epoll, Fd wake, std::unique_ptr<Uring> ring)
-    : EpollLoop(std::move(epoll), std::move(wake)), ring_(std::move(ring)) {}
+UringLoop::UringLoop(Fd epoll, Fd wake, std::unique_ptr<Uring> ring, SendQueueing queueing)
+    : EpollLoop(std::move(epoll), std::move(wake)), ring_(std::move(ring)), queueing_(queueing) {}
 
 uint64_t UringLoop::DataFor(Kind kind, int fd) const {
   const uint64_t generation = streams_[fd].generation & kGenerationMask;
@@ -42,16 +42,22 @@ UringLoop::Stream* UringLoop::Find(uint64_t user_data) {
 
 // -- streams
 
-Status UringLoop::WatchStream(int fd, StreamHandler* handler, bool is_connecting) {
+Status UringLoop::WatchStream(int fd, StreamHandler* handler, StreamUse use) {
   if (fd < 0) return absl::InvalidArgumentError("cannot watch a closed descriptor");
   if (static_cast<size_t>(fd) >= streams_.size()) streams_.resize(fd + 1 + fd / 2);
   Stream& stream = streams_[fd];
   MELTEMI_CHECK(stream.handler == nullptr);
   stream.handler = handler;
-  if (is_connecting) {
-    Poll(fd, Kind::kRoom, POLLOUT);
-  } else {
-    ArmReceive(fd, stream);
+  switch (use) {
+    case StreamUse::kConnected:
+      ArmReceive(fd, stream, false);
+      break;
+    case StreamUse::kConnecting:
+      AwaitConnect(fd, stream);
+      break;
+    case StreamUse::kReadiness:
+      PollReadiness(fd, stream);
+      break;
   }
   return absl::OkStatus();
 }
@@ -60,11 +66,13 @@ void UringLoop::UnwatchStream(int fd, StreamHandler* handler) {
   if (fd < 0 || static_cast<size_t>(fd) >= streams_.size()) return;
   Stream& stream = streams_[fd];
   if (stream.handler != handler || handler == nullptr) return;
-  if (ring_->has_unsubmitted()) ring_->Submit();
+  if (stream.is_sending && ring_->has_unsubmitted()) ring_->Submit();
+  ring_->Forget(fd);
   // The kernel's requests hold the socket open until they end, with the pass.
   if (stream.is_armed) Cancel(DataFor(Kind::kReceive, fd));
   if (stream.has_hangup_poll) Cancel(DataFor(Kind::kHangUp, fd));
   if (stream.has_room_poll) Cancel(DataFor(Kind::kRoom, fd));
+  if (stream.has_readiness_poll) Cancel(DataFor(Kind::kReadiness, fd));
   const uint32_t generation = stream.generation + 1;
   stream = Stream{};
   stream.generation = generation;
@@ -76,27 +84,49 @@ void UringLoop::RearmStream(int fd, StreamHandler* handler) {
   if (stream.handler == handler) again_.push_back({fd, stream.generation});
 }
 
+// Edge-triggered, and until it is cancelled. The kernel adds POLLERR, POLLHUP and POLLRDHUP to the
+// mask: a poll for one event would end at once, and again and again, on a socket whose peer has
+// ended its half.
 void UringLoop::Poll(int fd, Kind kind, unsigned mask) {
   io_uring_sqe* entry = ring_->Entry();
-  io_uring_prep_poll_add(entry, fd, mask);
+  io_uring_prep_poll_multishot(entry, fd, mask);
   entry->user_data = DataFor(kind, fd);
 }
 
-void UringLoop::ArmReceive(int fd, Stream& stream) {
-  if (stream.is_armed || stream.is_bulk || stream.is_ended || stream.error != 0) return;
+void UringLoop::PollReadiness(int fd, Stream& stream) {
+  if (stream.has_readiness_poll) return;
+  stream.has_readiness_poll = true;
+  Poll(fd, Kind::kReadiness, POLLIN | POLLOUT | POLLRDHUP);
+}
+
+void UringLoop::ArmReceive(int fd, Stream& stream, bool is_empty) {
+  if (stream.is_armed || stream.is_bulk || stream.is_settled || stream.is_ended ||
+      stream.error != 0) {
+    return;
+  }
   stream.is_armed = true;
-  ring_->Receive(fd, DataFor(Kind::kReceive, fd));
+  ring_->Receive(fd, DataFor(Kind::kReceive, fd), is_empty);
 }
 
 // An owner that does not read must still learn of a reset, else it would hold a dead peer for ever.
 void UringLoop::WatchForHangUp(int fd, Stream& stream) {
-  if (std::exchange(stream.has_hangup_poll, true)) return;
+  if (stream.has_hangup_poll) return;
+  stream.has_hangup_poll = true;
   Poll(fd, Kind::kHangUp, POLLERR | POLLHUP);
 }
 
 void UringLoop::AwaitRoom(int fd, Stream& stream) {
-  if (std::exchange(stream.has_room_poll, true)) return;
+  if (stream.has_room_poll) return;
+  stream.has_room_poll = true;
   Poll(fd, Kind::kRoom, POLLOUT);
+}
+
+// For one event: most connections never fill their socket, and need no lasting poll.
+void UringLoop::AwaitConnect(int fd, Stream& stream) {
+  stream.has_room_poll = true;
+  io_uring_sqe* entry = ring_->Entry();
+  io_uring_prep_poll_add(entry, fd, POLLOUT);
+  entry->user_data = DataFor(Kind::kRoom, fd);
 }
 
 void UringLoop::Cancel(uint64_t user_data) {
@@ -109,7 +139,7 @@ void UringLoop::Cancel(uint64_t user_data) {
 ssize_t UringLoop::Receive(int fd, char* to, size_t bytes) {
   Stream& stream = streams_[fd];
   size_t taken = TakeHeld(stream, to, bytes);
-  if (stream.is_bulk && taken < bytes) {
+  if ((stream.is_bulk || stream.is_settled) && taken < bytes) {
     const ssize_t more = ReceiveNow(fd, stream, to + taken, bytes - taken);
     if (more > 0) taken += static_cast<size_t>(more);
     // The end or a failure is told apart from the bytes before it.
@@ -145,12 +175,20 @@ ssize_t UringLoop::ReceiveNow(int fd, Stream& stream, char* to, size_t bytes) {
   return count;
 }
 
-std::optional<ssize_t> UringLoop::Send(int fd, std::string_view bytes) {
+bool UringLoop::IsBrisk() const {
+  if (queueing_ == SendQueueing::kByPace) return gap_ < kBriskGap;
+  return queueing_ == SendQueueing::kAlways;
+}
+
+std::optional<ssize_t> UringLoop::Send(int fd, std::string_view bytes, bool is_awaited) {
   Stream& stream = streams_[fd];
   MELTEMI_CHECK(!stream.is_sending);
+  if (is_awaited || bytes.size() > kQueuedBytesMax || !IsBrisk() || !ring_->has_room()) {
+    return SendNow(fd, stream, bytes);
+  }
   stream.is_sending = true;
   stream.is_sent_known = false;
-  stream.send_bytes = static_cast<uint32_t>(std::min<size_t>(bytes.size(), 1U << 30));
+  stream.send_bytes = static_cast<uint32_t>(bytes.size());
   io_uring_sqe* entry = ring_->Entry();
   // MSG_WAITALL: less than everything is a failure in the ring's eyes, which posts a completion.
   io_uring_prep_send(entry, fd, bytes.data(), stream.send_bytes,
@@ -159,6 +197,27 @@ std::optional<ssize_t> UringLoop::Send(int fd, std::string_view bytes) {
   entry->flags |= IOSQE_CQE_SKIP_SUCCESS;
   sends_.push_back({fd, stream.generation});
   return std::nullopt;
+}
+
+ssize_t UringLoop::SendNow(int fd, Stream& stream, std::string_view bytes) {
+  ssize_t count;
+  do {
+    count = send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  } while (count < 0 && errno == EINTR);
+  if (count < 0) count = -errno;
+  if (count == -EAGAIN || (count >= 0 && static_cast<size_t>(count) < bytes.size())) {
+    AwaitRoom(fd, stream);
+  }
+  return count;
+}
+
+bool UringLoop::SettleStream(int fd, StreamHandler* handler) {
+  if (fd < 0 || static_cast<size_t>(fd) >= streams_.size()) return true;
+  Stream& stream = streams_[fd];
+  if (stream.handler != handler) return true;
+  if (stream.is_armed && !stream.is_settled) Cancel(DataFor(Kind::kReceive, fd));
+  stream.is_settled = true;
+  return !stream.is_armed;
 }
 
 // -- passes
@@ -183,27 +242,24 @@ void UringLoop::RunOnce(Duration wait_max) {
 // Submits at its beginning, so that one system call does that and waits.
 void UringLoop::Pass(Duration wait_max) {
   if (!is_epoll_polled_) PollEpoll();
-  if (!sends_.empty() && events_ < kBusyEvents) {
-    // A quiet loop tells at once, so that no buffer waits with it for the next event.
-    ring_->Submit();
-    CompleteAll();
-  }
-  Duration wait = again_.empty() && !is_epoll_ready_ ? WaitFor(wait_max) : Duration::zero();
+  const bool may_wait = again_.empty() && !is_epoll_ready_ && !std::exchange(is_hurried_, false);
+  Duration wait = may_wait ? WaitFor(wait_max) : Duration::zero();
   if (!sends_.empty()) wait = std::min(wait, kResultDelayMax);
+  const MonotonicTime before = Now();
   ring_->SubmitAndWait(wait);
   ReadClock();
-  events_ = CompleteAll();
+  gap_ += (std::min<Duration>(Now() - before, kGapMax) - gap_) / 8;
+  CompleteAll();
   TellAgain();
-  if (std::exchange(is_epoll_ready_, false)) DispatchReady(0);
+  if (std::exchange(is_epoll_ready_, false) && !DispatchReady(0)) is_epoll_ready_ = true;
   EndPass();
 }
 
-unsigned UringLoop::CompleteAll() {
-  const unsigned count = ring_->Take(completions_.data(), kCompletionsPerPass);
-  for (unsigned i = 0; i < count; ++i) NoteSend(completions_[i]);
+void UringLoop::CompleteAll() {
+  ring_->TakeAll(completions_);
+  for (const Uring::Completion& completion : completions_) NoteSend(completion);
   if (!ring_->has_unsubmitted()) TellSent();
-  for (unsigned i = 0; i < count; ++i) Complete(completions_[i]);
-  return count;
+  for (const Uring::Completion& completion : completions_) Complete(completion);
 }
 
 void UringLoop::NoteSend(const Uring::Completion& completion) {
@@ -249,26 +305,39 @@ void UringLoop::Complete(const Uring::Completion& completion) {
       return Received(completion);
     case Kind::kRoom:
     case Kind::kHangUp:
-      break;
+    case Kind::kReadiness:
+      return Polled(kind, completion);
     case Kind::kSend:
     case Kind::kCancel:
       return;
   }
+}
+
+void UringLoop::Polled(Kind kind, const Uring::Completion& completion) {
   Stream* stream = Find(completion.user_data);
   if (stream == nullptr) return;
   const int fd = DescriptorOf(completion.user_data);
-  if (kind == Kind::kRoom) {
-    stream->has_room_poll = false;
-    return HasRoom(fd, *stream, completion.result);
+  const uint32_t events =
+      completion.result < 0 ? POLLERR : static_cast<uint32_t>(completion.result);
+  const bool has_ended = (completion.flags & IORING_CQE_F_MORE) == 0;
+  const bool is_hung_up = (events & (POLLERR | POLLHUP)) != 0;
+  switch (kind) {
+    case Kind::kRoom:
+      if (has_ended) stream->has_room_poll = false;
+      if (is_hung_up || (events & POLLOUT) != 0) return HasRoom(fd, *stream, is_hung_up);
+      return AwaitRoom(fd, *stream);
+    case Kind::kHangUp:
+      if (has_ended) stream->has_hangup_poll = false;
+      if (!is_hung_up) return WatchForHangUp(fd, *stream);
+      return stream->handler->OnReady({.readable = true, .writable = true, .hung_up = true});
+    default:
+      if (has_ended) stream->has_readiness_poll = false;
+      if (completion.result >= 0) PollReadiness(fd, *stream);
+      return stream->handler->OnReady(ReadyOf(events));
   }
-  stream->has_hangup_poll = false;
-  if (completion.result < 0) return;
-  stream->handler->OnReady({.readable = true, .writable = true, .hung_up = true});
 }
 
-void UringLoop::HasRoom(int fd, Stream& stream, int events) {
-  if (events < 0) return;
-  const bool is_hung_up = (events & (POLLERR | POLLHUP)) != 0;
+void UringLoop::HasRoom(int fd, Stream& stream, bool is_hung_up) {
   // Armed late for a stream that was connecting.
   if (stream.held_bytes == 0) ArmReceive(fd, stream);
   stream.handler->OnReady({.readable = false, .writable = true, .hung_up = is_hung_up});
@@ -282,21 +351,25 @@ void UringLoop::Received(const Uring::Completion& completion) {
     stream->is_armed = false;
     const int result = completion.result;
     if (result > 0) {
-      Deliver(fd, *stream, ring_->buffer(buffer), static_cast<uint32_t>(result));
-    } else if (result == -ENOBUFS || result == -EINTR) {
-      ArmReceive(fd, *stream);  // other streams have given buffers back by then
-    } else if (result != -ECANCELED) {
-      (result == 0 ? void(stream->is_ended = true) : void(stream->error = -result));
+      const bool has_more = (completion.flags & IORING_CQE_F_SOCK_NONEMPTY) != 0;
+      Deliver(fd, *stream, ring_->buffer(buffer), static_cast<uint32_t>(result), has_more);
+    } else if (!stream->is_settled &&
+               (result == -ENOBUFS || result == -EINTR || result == -EAGAIN)) {
+      ArmReceive(fd, *stream, false);  // other streams have given buffers back by then
+    } else {
+      // An empty socket has nothing to say to a stream that is settled: Receive asks it.
+      if (result == 0) stream->is_ended = true;
+      if (result < 0 && !stream->is_settled) stream->error = -result;
       stream->handler->OnReady({.readable = true, .writable = false, .hung_up = false});
     }
   }
   if (has_buffer) ring_->GiveBack(buffer);
 }
 
-void UringLoop::Deliver(int fd, Stream& stream, const char* bytes, uint32_t size) {
+void UringLoop::Deliver(int fd, Stream& stream, const char* bytes, uint32_t size, bool has_more) {
   stream.held = bytes;
   stream.held_bytes = size;
-  stream.is_bulk = size == Uring::kBufferBytes;
+  stream.is_bulk = has_more || size == Uring::kBufferBytes;
   const uint32_t generation = stream.generation;
   stream.handler->OnReady({.readable = true, .writable = false, .hung_up = false});
   // The handler may have opened streams: the table may have moved.

@@ -34,8 +34,7 @@ class Worker final {
   void StopAndJoin();
 
  private:
-  Worker(std::string name, size_t index, std::unique_ptr<Loop> loop)
-      : name_(std::move(name)), index_(index), loop_(std::move(loop)) {}
+  Worker(std::string name, size_t index) : name_(std::move(name)), index_(index) {}
 
   const std::string name_;
   const size_t index_;

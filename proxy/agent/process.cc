@@ -99,12 +99,25 @@ Status Process::StartAll() {
   options.limits.drain_time = setup_.connection_drain_time;
   options.limits.process_connections_max = setup_.connections_max;
   MELTEMI_ASSIGN_OR_RETURN(server_, ProxyServer::Build(loop_, std::move(options)));
+  TellSocketIo();
   drain_ = std::make_unique<Drain>(loop_, *server_, setup_.drain, [this] {
     MELTEMI_LOG(info, "drained; ending");
     loop_.Stop();
   });
   AddOwnMetrics();
   return absl::OkStatus();
+}
+
+void Process::TellSocketIo() const {
+  using runtime::StreamEngine;
+  if (server_->socket_io() == StreamEngine::kUring) {
+    MELTEMI_LOG(info, "workers move bytes through io_uring");
+  } else if (setup_.process.socket_io == StreamEngine::kEpoll) {
+    MELTEMI_LOG(info, "workers move bytes through epoll");
+  } else {
+    MELTEMI_LOG(info, "workers move bytes through epoll; io_uring: {}",
+                Message(runtime::Loop::Create(StreamEngine::kUring).status()));
+  }
 }
 
 void Process::AddOwnMetrics() {
@@ -115,6 +128,11 @@ void Process::AddOwnMetrics() {
   registry_.AddSource("envoy_server_state", "0 live, 1 draining, 2 and 3 starting",
                       MetricType::kGauge,
                       [this] { return static_cast<double>(StateNumber(state())); });
+  registry_.AddSource(
+      "meltemi_server_io_uring", "1 where workers move bytes through io_uring, 0 through epoll",
+      MetricType::kGauge, [this] {
+        return server_->socket_io() == runtime::StreamEngine::kUring ? 1.0 : 0.0;
+      });
   registry_.AddSource("envoy_server_uptime", "seconds since the start", MetricType::kGauge, [this] {
     const auto up = RealClock().Wall() - started_;
     return static_cast<double>(std::chrono::duration_cast<std::chrono::seconds>(up).count());

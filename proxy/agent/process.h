@@ -68,6 +68,7 @@ class Process final {
   std::string ConfigDump(const std::string& resource, const std::string& name_regex);
   nlohmann::ordered_json NodeJson() const;
   std::string ServerInfo() const;
+  void TellSocketIo() const;
   void AddOwnMetrics();
 
   runtime::Loop& loop_;

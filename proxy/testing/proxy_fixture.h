@@ -91,6 +91,15 @@ class EchoServer {
   std::thread thread_;
 };
 
+// With a time limit set, the kernel does not restart a call that something interrupts (signal(7)).
+template <typename Call>
+ssize_t Uninterrupted(Call call) {
+  for (;;) {
+    const ssize_t result = call();
+    if (result >= 0 || errno != EINTR) return result;
+  }
+}
+
 class ClientSocket {
  public:
   explicit ClientSocket(uint16_t port, const char* ip = "127.0.0.1")
@@ -111,7 +120,8 @@ class ClientSocket {
   }
   void Send(std::string_view bytes) {
     while (!bytes.empty()) {
-      const ssize_t count = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      const ssize_t count = Uninterrupted(
+          [&] { return ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL); });
       if (count <= 0) return;
       bytes.remove_prefix(static_cast<size_t>(count));
     }
@@ -127,7 +137,8 @@ class ClientSocket {
     std::string text(bytes, '\0');
     size_t have = 0;
     while (have < bytes) {
-      const ssize_t count = ::recv(fd_.get(), text.data() + have, bytes - have, 0);
+      const ssize_t count =
+          Uninterrupted([&] { return ::recv(fd_.get(), text.data() + have, bytes - have, 0); });
       if (count <= 0) break;
       have += static_cast<size_t>(count);
     }
@@ -137,7 +148,10 @@ class ClientSocket {
   std::string ReadToEnd() {
     std::string text;
     char buffer[16384];
-    for (ssize_t count; (count = ::recv(fd_.get(), buffer, sizeof buffer, 0)) > 0;) {
+    for (;;) {
+      const ssize_t count =
+          Uninterrupted([&] { return ::recv(fd_.get(), buffer, sizeof buffer, 0); });
+      if (count <= 0) break;
       text.append(buffer, static_cast<size_t>(count));
     }
     return text;
