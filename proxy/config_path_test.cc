@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Configuration reaching the data path as a control plane brings it: endpoints, secrets, names,
 // hand-off by original destination. Real sockets, real handshakes.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
@@ -13,6 +14,8 @@ namespace {
 
 using testing::ClientSocket;
 using testing::EchoServer;
+using ::testing::ElementsAre;
+using ::testing::Key;
 using testing::ProxyFixture;
 using testing::UnusedPort;
 
@@ -66,7 +69,7 @@ TEST(ConfigPath, WarmsAnEdsClusterUntilItsEndpointsCome) {
                               "  - name: eds\n    type: EDS\n    connect_timeout: 1s\n"
                               "    eds_cluster_config: {service_name: svc, eds_config: {ads: {}, "
                               "initial_fetch_timeout: 0s}}\n"));
-  EXPECT_EQ(proxy.sink().wanted().endpoints, std::set<std::string>{"svc"});
+  EXPECT_THAT(proxy.sink().wanted().endpoints, ElementsAre(Key("svc")));
   EXPECT_FALSE(proxy.sink().is_warm());
   EXPECT_EQ(ClientSocket(proxy.port("l")).ReadToEnd(), "");
 
@@ -277,7 +280,7 @@ TEST(ConfigPath, MutualTlsWarmsUntilItsSecretsComeAndRotatesWithoutResets) {
   ProxyFixture proxy;
   const Authority authority;
   proxy.LoadDynamic(TwoHops(UnusedPort(), echo.port()));
-  EXPECT_EQ(proxy.sink().wanted().secrets, (std::set<std::string>{"ROOTCA", "default"}));
+  EXPECT_THAT(proxy.sink().wanted().secrets, ElementsAre(Key("ROOTCA"), Key("default")));
   EXPECT_FALSE(proxy.sink().is_warm());
   GiveSecrets(proxy, authority, "spiffe://td/ns/a/sa/b");
   EXPECT_TRUE(proxy.sink().is_warm());

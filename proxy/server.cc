@@ -7,6 +7,7 @@
 
 #include "lib/runtime/snapshot.h"
 #include "lib/runtime/worker.h"
+#include "proxy/config/control_target.h"
 #include "proxy/config/dump.h"
 #include "proxy/config/model.h"
 #include "proxy/proxy_worker.h"
@@ -39,6 +40,9 @@ class Server final : public ProxyServer {
   void Stop() override;
   runtime::StreamEngine socket_io() const override {
     return seats_.front()->thread->loop().stream_engine();
+  }
+  StatusOr<grpc::Target> TargetOf(const std::string& cluster, size_t turn) override {
+    return ControlTarget(*model_, cluster, turn);
   }
 
   std::string ConfigDump(const std::string& resource, const std::string& name_regex) override {

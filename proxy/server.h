@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "lib/base/status.h"
+#include "lib/grpc/client.h"
 #include "lib/runtime/loop.h"
 #include "lib/telemetry/metrics.h"
 #include "proxy/config/certificates.h"
@@ -48,6 +49,8 @@ class ProxyServer {
   virtual void Stop() = 0;
   // What the workers' sockets are served by: never kBest.
   virtual runtime::StreamEngine socket_io() const = 0;
+  // Where the control thread connects for a cluster (proxy/config/control_target.h).
+  virtual StatusOr<grpc::Target> TargetOf(const std::string& cluster, size_t turn) = 0;
 
   // Pages of the admin endpoint.
   virtual std::string ConfigDump(const std::string& resource, const std::string& name_regex) = 0;

@@ -59,8 +59,8 @@ StatusOr<std::unique_ptr<DirectoryStore>> DirectoryStore::Open(
     }
   }
   std::unique_ptr<DirectoryStore> store(new DirectoryStore(loop, std::move(directories)));
-  MELTEMI_ASSIGN_OR_RETURN(store->watch_,
-                           PathWatch::Create(loop, [at = store.get()] { at->OnChange(); }));
+  MELTEMI_ASSIGN_OR_RETURN(
+      store->watch_, runtime::PathWatch::Create(loop, [at = store.get()] { at->OnChange(); }));
   store->watch_->Begin();
   for (const std::string& directory : store->directories_) {
     MELTEMI_RETURN_IF_ERROR(store->watch_->Add(directory));

@@ -16,9 +16,9 @@
 #include <vector>
 
 #include "galley/store/object_table.h"
-#include "galley/store/path_watch.h"
 #include "galley/store/yaml_files.h"
 #include "lib/config/store.h"
+#include "lib/runtime/path_watch.h"
 
 namespace meltemi::galley {
 
@@ -94,7 +94,7 @@ class DirectoryStore final : public config::Store {
   runtime::Loop& loop_;
   const std::vector<std::string> directories_;
   ObjectTable table_;
-  std::unique_ptr<PathWatch> watch_;
+  std::unique_ptr<runtime::PathWatch> watch_;
   runtime::Timer settle_;
   MonotonicTime scan_by_{};
   std::map<std::string, File> files_;

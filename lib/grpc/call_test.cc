@@ -70,7 +70,8 @@ class Listener final : public ClientCallHandler {
 
 class GrpcCall : public ::testing::Test {
  protected:
-  void Start(ServerOptions server = {}, ChannelOptions client = {}) {
+  void Start(ServerOptions server = {}, ChannelOptions client = {},
+             std::shared_ptr<const tls::ClientContext> tls = nullptr) {
     MethodTable methods;
     methods["/test.Echo/Talk"] = [this](ServerCall& call) {
       probe_.call = &call;
@@ -79,7 +80,9 @@ class GrpcCall : public ::testing::Test {
     auto made = Server::Listen(*loop_, *net::Address::ParseIp("127.0.0.1", 0), methods, server);
     ASSERT_TRUE(made.ok());
     server_ = *std::move(made);
-    channel_ = Channel::Create(*loop_, server_->address(), client);
+    channel_ = Channel::Create(
+        *loop_, [to = server_->address(), tls]() -> StatusOr<Target> { return Target{to, tls}; },
+        client);
   }
   void Echo() {
     probe_.on_message = [](ServerCall& call, std::string_view message) {
@@ -278,7 +281,7 @@ TEST_F(GrpcCall, MutualTls) {
   client.verification.trusted_pem.push_back(authority.pem());
   const auto server_context = *tls::ServerContext::Build(server);
   const auto client_context = *tls::ClientContext::Build(client);
-  Start({.tls_source = [&] { return server_context; }}, {.tls = client_context});
+  Start({.tls_source = [&] { return server_context; }}, {}, client_context);
   Echo();
   auto call = channel_->Start("/test.Echo/Talk", {}, listener_);
   call->Send(std::string(300'000, 't'));

@@ -183,10 +183,13 @@ class Link final : public http::ClientConnectionCallbacks {
  public:
   // `pool` is the connection's.
   Link(ChannelCore& channel, runtime::Loop& loop, std::shared_ptr<net::BlockPool> pool,
-       std::unique_ptr<net::Connection> connection, Duration keepalive);
+       std::unique_ptr<net::Connection> connection, const Target& target, Duration keepalive);
 
   bool is_usable() const { return is_usable_ && connection_->can_open(); }
   http::ClientConnection& connection() { return *connection_; }
+  const std::string& peer() const { return peer_; }
+  bool is_secure() const { return is_secure_; }
+  bool is_ip() const { return is_ip_; }
   void Close() { connection_->Close(); }
 
   void OnConnected() override { is_connected_ = true; }
@@ -213,6 +216,8 @@ class Link final : public http::ClientConnectionCallbacks {
   ChannelCore& channel_;
   const std::shared_ptr<net::BlockPool> pool_;
   const Duration keepalive_;
+  const std::string peer_;
+  const bool is_secure_, is_ip_;
   std::unique_ptr<http::ClientConnection> connection_;
   runtime::Timer timer_;
   uint64_t received_ = 0;
@@ -225,8 +230,8 @@ class Link final : public http::ClientConnectionCallbacks {
 // callback may destroy the channel.
 class ChannelCore final {
  public:
-  ChannelCore(runtime::Loop& loop, const net::Address& to, ChannelOptions options)
-      : loop_(loop), to_(to), peer_(to.text()), options_(std::move(options)) {}
+  ChannelCore(runtime::Loop& loop, TargetSource target, ChannelOptions options)
+      : loop_(loop), target_(std::move(target)), options_(std::move(options)) {}
 
   runtime::Loop& loop() { return loop_; }
   // Every open call is abandoned: no callback comes any more.
@@ -240,14 +245,15 @@ class ChannelCore final {
   std::unique_ptr<ClientCall> Start(const std::string& method,
                                     const std::multimap<std::string, std::string>& metadata,
                                     ClientCallHandler& handler) {
-    auto call = std::make_shared<Call>(loop_, handler, peer_, options_.message_bytes_max);
+    const StatusOr<Link*> link = UsableLink();
+    auto call = std::make_shared<Call>(loop_, handler, link.ok() ? (*link)->peer() : std::string(),
+                                       options_.message_bytes_max);
     std::erase_if(calls_, [](const auto& one) { return one.expired(); });
     calls_.push_back(call);
-    StatusOr<Link*> link = UsableLink();
     if (link.ok()) {
       Begin(**link, *call, method, metadata);
     } else {
-      call->FailLater(fmt::format("{}: {}", peer_, Message(link.status())));
+      call->FailLater(std::string(Message(link.status())));
     }
     return std::make_unique<CallHandle>(loop_, std::move(call));
   }
@@ -266,10 +272,10 @@ class ChannelCore final {
     Arena arena;
     http::RequestHead head(arena);
     const std::string authority = !options_.authority.empty() ? options_.authority
-                                  : to_.is_ip()               ? peer_
+                                  : link.is_ip()              ? link.peer()
                                                               : "localhost";
     head.method = "POST";
-    head.scheme = options_.tls != nullptr || options_.tls_source ? "https" : "http";
+    head.scheme = link.is_secure() ? "https" : "http";
     head.authority = authority;
     head.path = method;
     head.headers.AddBorrowed(http::HeaderId::kTe, "te", "trailers");
@@ -283,22 +289,18 @@ class ChannelCore final {
     for (const auto& link : links_) {
       if (link->is_usable()) return link.get();
     }
-    MELTEMI_ASSIGN_OR_RETURN(Fd socket, net::StreamSocket(to_.family()));
-    const auto tls = options_.tls_source ? options_.tls_source() : options_.tls;
-    if (options_.tls_source && tls == nullptr) {
-      return absl::FailedPreconditionError("there is no certificate to connect with yet");
-    }
-    auto connection =
-        net::Connection::Connect(loop_, *pool_, std::move(socket), to_, options_.connect_timeout,
-                                 tls != nullptr ? tls->NewSession({"h2"}) : nullptr);
+    MELTEMI_ASSIGN_OR_RETURN(const Target to, target_());
+    MELTEMI_ASSIGN_OR_RETURN(Fd socket, net::StreamSocket(to.address.family()));
+    auto connection = net::Connection::Connect(
+        loop_, *pool_, std::move(socket), to.address, options_.connect_timeout,
+        to.tls != nullptr ? to.tls->NewSession({"h2"}) : nullptr);
     links_.push_back(
-        std::make_shared<Link>(*this, loop_, pool_, std::move(connection), options_.keepalive));
+        std::make_shared<Link>(*this, loop_, pool_, std::move(connection), to, options_.keepalive));
     return links_.back().get();
   }
 
   runtime::Loop& loop_;
-  const net::Address to_;
-  const std::string peer_;
+  const TargetSource target_;
   const ChannelOptions options_;
   const std::shared_ptr<net::BlockPool> pool_ = std::make_shared<net::BlockPool>();
   std::vector<std::shared_ptr<Link>> links_;
@@ -332,10 +334,13 @@ http::Limits ClientLimits() {
 }
 
 Link::Link(ChannelCore& channel, runtime::Loop& loop, std::shared_ptr<net::BlockPool> pool,
-           std::unique_ptr<net::Connection> connection, Duration keepalive)
+           std::unique_ptr<net::Connection> connection, const Target& target, Duration keepalive)
     : channel_(channel),
       pool_(std::move(pool)),
       keepalive_(keepalive),
+      peer_(target.address.text()),
+      is_secure_(target.tls != nullptr),
+      is_ip_(target.address.is_ip()),
       connection_(http::NewClientConnection(http::Protocol::kHttp2, std::move(connection), *this,
                                             ClientLimits())),
       timer_(loop, [this] { OnTimer(); }) {
@@ -376,9 +381,16 @@ class UnaryCall final : public ClientCall, private ClientCallHandler {
 
 }  // namespace
 
+std::unique_ptr<Channel> Channel::Create(runtime::Loop& loop, TargetSource target,
+                                         ChannelOptions options) {
+  return std::make_unique<OneChannel>(
+      std::make_shared<ChannelCore>(loop, std::move(target), std::move(options)));
+}
+
 std::unique_ptr<Channel> Channel::Create(runtime::Loop& loop, const net::Address& to,
                                          ChannelOptions options) {
-  return std::make_unique<OneChannel>(std::make_shared<ChannelCore>(loop, to, std::move(options)));
+  return Create(
+      loop, [to]() -> StatusOr<Target> { return Target{to, nullptr}; }, std::move(options));
 }
 
 std::unique_ptr<ClientCall> Unary(Channel& channel, const std::string& method,

@@ -31,20 +31,27 @@ class ClientCall {
   virtual void HalfClose() = 0;
 };
 
+struct Target {
+  net::Address address;
+  std::shared_ptr<const tls::ClientContext> tls;  // nullptr: plain text
+};
+// Whom to connect to; asked for each new connection. An error fails the call.
+using TargetSource = std::function<StatusOr<Target>()>;
+
 struct ChannelOptions {
-  std::shared_ptr<const tls::ClientContext> tls = {};
-  // Consulted for each new connection when set.
-  std::function<std::shared_ptr<const tls::ClientContext>()> tls_source = {};
-  std::string authority = {};
+  std::string authority = {};  // "" = the address
   Duration connect_timeout = std::chrono::seconds(10);
   Duration keepalive = std::chrono::seconds(30);  // HTTP/2 PING when idle; zero = off
   size_t message_bytes_max = 256 * 1024 * 1024;   // xDS answers of tens of MB occur
 };
 
-// One HTTP/2 connection to one address, made when first needed and again after it failed. No
+// One HTTP/2 connection, made when first needed and again after it failed. No
 // back-off of its own: callers decide when to call again.
 class Channel {
  public:
+  static std::unique_ptr<Channel> Create(runtime::Loop& loop, TargetSource target,
+                                         ChannelOptions options = {});
+  // Plain text, always to the same address.
   static std::unique_ptr<Channel> Create(runtime::Loop& loop, const net::Address& to,
                                          ChannelOptions options = {});
   virtual ~Channel() = default;

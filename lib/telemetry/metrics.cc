@@ -96,6 +96,7 @@ struct Registry::State {
     std::string name, help;
     MetricType type;
     std::function<double()> value;
+    std::string text;
   };
 
   mutable std::mutex mutex;
@@ -115,9 +116,11 @@ Family* Registry::Add(FamilyOptions options) {
 }
 
 void Registry::AddSource(std::string name, std::string help, MetricType type,
-                         std::function<double()> source) {
+                         std::function<double()> source, std::string text) {
   const std::lock_guard lock(state_->mutex);
-  state_->sources.push_back({std::move(name), std::move(help), type, std::move(source)});
+  if (text.empty()) text = name;
+  state_->sources.push_back(
+      {std::move(name), std::move(help), type, std::move(source), std::move(text)});
 }
 
 namespace {
@@ -228,7 +231,7 @@ std::string Registry::Text() const {
     }
   }
   for (const State::SourceMetric& source : state_->sources) {
-    out += fmt::format("{}: {}\n", source.name, Number(source.value()));
+    out += fmt::format("{}: {}\n", source.text, Number(source.value()));
   }
   return out;
 }

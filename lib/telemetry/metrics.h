@@ -85,9 +85,10 @@ class Registry final {
 
   // Adding a name again returns the family it already has.
   Family* Add(FamilyOptions options);
-  // A value computed when scraped, on the scraping thread.
+  // A value computed when scraped, on the scraping thread. `text` is its name in Text(), where it
+  // has another ("server.live").
   void AddSource(std::string name, std::string help, MetricType type,
-                 std::function<double()> source);
+                 std::function<double()> source, std::string text = {});
 
   std::string Prometheus() const;  // text exposition format 0.0.4
   std::string Text() const;        // "name.label.label: value" lines as Envoy's /stats

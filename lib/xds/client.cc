@@ -6,20 +6,14 @@
 #include <array>
 #include <utility>
 
-#include "envoy/service/discovery/v3/discovery.pb.h"
 #include "lib/base/log.h"
 #include "lib/xds/client_backoff.h"
 #include "lib/xds/client_subscription.h"
+#include "lib/xds/client_wire.h"
 
 namespace meltemi::xds {
 namespace {
 
-using DeltaRequest = envoy::service::discovery::v3::DeltaDiscoveryRequest;
-using DeltaResponse = envoy::service::discovery::v3::DeltaDiscoveryResponse;
-
-constexpr char kMethod[] =
-    "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
-constexpr int kInvalidArgument = 3;
 // An error detail gives the first refusals with their reasons and the others by name: a server
 // finds in it which resources are not in use.
 constexpr size_t kReasonsMax = 20;
@@ -37,18 +31,20 @@ std::string ErrorText(const std::vector<ClientRefusal>& refusals) {
   return text;
 }
 
-class DeltaClient final : public Client, private grpc::ClientCallHandler {
+class StreamClient final : public Client, private grpc::ClientCallHandler {
  public:
-  DeltaClient(runtime::Loop& loop, grpc::Channel& channel, ClientHandler& handler,
-              ClientOptions options)
+  StreamClient(runtime::Loop& loop, grpc::Channel& channel, ClientHandler& handler,
+               ClientOptions options)
       : loop_(loop),
         channel_(channel),
         handler_(handler),
         options_(std::move(options)),
+        wire_(options_.is_incremental ? NewDeltaWire() : NewSotwWire()),
+        method_(MethodOf(options_.is_incremental, options_.only)),
         backoff_(options_.backoff_min, options_.backoff_max),
         timer_(loop, [this] { Connect(); }),
-        self_(std::make_shared<DeltaClient*>(this)) {}
-  ~DeltaClient() override { *self_ = nullptr; }
+        self_(std::make_shared<StreamClient*>(this)) {}
+  ~StreamClient() override { *self_ = nullptr; }
 
   void Start() override { timer_.Arm(Duration::zero()); }
 
@@ -63,10 +59,10 @@ class DeltaClient final : public Client, private grpc::ClientCallHandler {
     const ClientSubscription::Difference difference = s.Replace(names);
     if (difference.is_empty()) return;
     if (!s.is_asked) return Ask(type);
-    DeltaRequest request = Request(type);
-    for (const std::string& name : difference.added) request.add_resource_names_subscribe(name);
-    for (const std::string& name : difference.dropped) request.add_resource_names_unsubscribe(name);
-    Send(request);
+    // A request with the last nonce would pass for the acknowledgement that is still to come; that
+    // one will carry the names.
+    if (wire_->is_whole() && s.unsettled > 0) return;
+    Send(wire_->Change(type, s, difference));
   }
 
   bool is_up() const override { return is_up_; }
@@ -75,30 +71,18 @@ class DeltaClient final : public Client, private grpc::ClientCallHandler {
  private:
   ClientSubscription& state(Type type) { return states_[static_cast<size_t>(type)]; }
 
-  DeltaRequest Request(Type type) const {
-    DeltaRequest request;
-    request.set_type_url(std::string(TypeUrl(type)));
-    return request;
+  void Send(const std::string& request) {
+    if (call_ != nullptr) call_->Send(request);
   }
 
-  void Send(DeltaRequest& request) {
-    if (call_ == nullptr) return;
-    // The node stands in a stream's first request only.
-    if (!std::exchange(is_node_sent_, true)) request.mutable_node()->ParseFromString(options_.node);
-    call_->Send(request.SerializeAsString());
-  }
-
-  // The first request of a type on the stream: all names, and what is held already.
+  // The first request of a type on the stream: all names, and what is held already. The node stands
+  // in a stream's first request only.
   void Ask(Type type) {
     ClientSubscription& s = state(type);
     if (call_ == nullptr || s.is_asked || !s.is_wanted()) return;
     s.is_asked = true;
-    DeltaRequest request = Request(type);
-    if (s.is_wildcard && !s.names.empty()) request.add_resource_names_subscribe("*");
-    for (const std::string& name : s.names) request.add_resource_names_subscribe(name);
-    for (const auto& [name, version] : s.held)
-      (*request.mutable_initial_resource_versions())[name] = version;
-    Send(request);
+    const bool is_first = !std::exchange(is_node_sent_, true);
+    Send(wire_->Ask(type, s, is_first ? std::string_view(options_.node) : std::string_view()));
   }
 
   void Connect() {
@@ -111,8 +95,12 @@ class DeltaClient final : public Client, private grpc::ClientCallHandler {
     ++counters_.streams;
     ++stream_;
     is_node_sent_ = false;
-    for (ClientSubscription& s : states_) s.is_asked = false;
-    call_ = channel_.Start(kMethod, metadata, *this);
+    for (ClientSubscription& s : states_) {
+      s.is_asked = false;
+      s.nonce.clear();
+      s.unsettled = 0;
+    }
+    call_ = channel_.Start(method_, metadata, *this);
     for (size_t i = 0; i < kTypeCount; ++i) Ask(static_cast<Type>(i));
   }
 
@@ -129,82 +117,95 @@ class DeltaClient final : public Client, private grpc::ClientCallHandler {
   }
 
   void OnMessage(std::string_view message) override {
-    DeltaResponse response;
-    if (!response.ParseFromArray(message.data(), static_cast<int>(message.size()))) {
-      MELTEMI_LOG(warn, "xDS: a message is no DeltaDiscoveryResponse; ignored");
+    auto response = wire_->Read(message);
+    if (!response.ok()) {
+      MELTEMI_LOG(warn, "xDS: {}; ignored", Message(response.status()));
       return;
     }
-    ++counters_.updates;
     backoff_.Reset();
     if (!std::exchange(is_up_, true)) handler_.OnStreamUp();
-    const auto type = FindType(response.type_url());
+    const auto type = FindType(response->type_url);
     if (!type.has_value() || !state(*type).is_wanted()) {
       MELTEMI_LOG(warn, "xDS: response of type '{}' was not asked for; ignored",
-                  response.type_url().substr(0, 200));
+                  response->type_url.substr(0, 200));
       return;
     }
-    Deliver(*type, response);
+    ++counters_.of(*type).updates;
+    Deliver(*type, *response);
   }
 
-  void Deliver(Type type, const DeltaResponse& response) {
-    ClientUpdate update;
+  void Deliver(Type type, WireResponse& response) {
+    ClientSubscription& s = state(type);
+    ClientUpdate& update = response.update;
     update.type = type;
-    auto mismatched = std::vector<ClientRefusal>();
-    for (const auto& resource : response.resources()) {
-      if (resource.resource().type_url() != response.type_url()) {
-        mismatched.push_back({resource.name(), "its message is of another type than the response"});
-        continue;
-      }
-      update.changed.push_back({resource.name(), resource.version(), resource.resource().value()});
-    }
-    update.removed.assign(response.removed_resources().begin(), response.removed_resources().end());
+    if (wire_->is_whole() && s.is_wildcard) AddAbsent(s, response);
+    s.nonce = response.nonce;
+    ++s.unsettled;
     // Versions count once the update is settled: `taken` remembers what they will be.
-    auto taken = std::make_shared<std::vector<std::pair<std::string, std::string>>>();
+    auto taken = std::make_shared<Taken>();
+    taken->nonce = response.nonce;
+    taken->version = response.version;
+    taken->stream = stream_;
+    taken->mismatched = response.mismatched;
     for (const ClientResource& resource : update.changed)
-      taken->emplace_back(resource.name, resource.version);
-    for (const std::string& name : update.removed) state(type).held.erase(name);
+      taken->resources.emplace_back(resource.name, resource.version);
+    for (const std::string& name : update.removed) s.held.erase(name);
     handler_.OnUpdate(
-        update, [self = std::weak_ptr(self_), type, nonce = response.nonce(), stream = stream_,
-                 taken, mismatched](std::vector<ClientRefusal> refusals) {
+        update, [self = std::weak_ptr(self_), type, taken](std::vector<ClientRefusal> refusals) {
           const auto alive = self.lock();
           if (alive == nullptr || *alive == nullptr) return;
-          refusals.insert(refusals.end(), mismatched.begin(), mismatched.end());
+          refusals.insert(refusals.end(), taken->mismatched.begin(), taken->mismatched.end());
           (*alive)->Settled(type, *taken, refusals);
-          (*alive)->Acknowledge(type, nonce, stream, refusals);
+          (*alive)->Acknowledge(type, *taken, refusals);
         });
   }
 
-  void Settled(Type type, const std::vector<std::pair<std::string, std::string>>& taken,
-               const std::vector<ClientRefusal>& refusals) {
+  // What a whole response lacks is gone.
+  static void AddAbsent(const ClientSubscription& s, WireResponse& response) {
+    std::set<std::string_view> present;
+    for (const ClientResource& resource : response.update.changed) present.insert(resource.name);
+    for (const ClientRefusal& refusal : response.mismatched) present.insert(refusal.name);
+    for (const auto& [name, version] : s.held)
+      if (!present.contains(name)) response.update.removed.push_back(name);
+  }
+
+  // Of a response, until it is settled.
+  struct Taken {
+    std::string nonce, version;
+    uint64_t stream = 0;
+    std::vector<std::pair<std::string, std::string>> resources;  // name, version
+    std::vector<ClientRefusal> mismatched;
+  };
+
+  void Settled(Type type, const Taken& taken, const std::vector<ClientRefusal>& refusals) {
     ClientSubscription& s = state(type);
     std::set<std::string_view> refused;
     for (const ClientRefusal& refusal : refusals) refused.insert(refusal.name);
-    for (const auto& [name, version] : taken) {
+    for (const auto& [name, version] : taken.resources) {
       if (refused.contains(name)) continue;
       if (s.is_wildcard || s.names.contains(name)) s.held[name] = version;
     }
+    if (refusals.empty()) s.version = taken.version;
   }
 
-  void Acknowledge(Type type, const std::string& nonce, uint64_t stream,
-                   const std::vector<ClientRefusal>& refusals) {
-    ++(refusals.empty() ? counters_.acknowledged : counters_.refused);
-    if (stream != stream_ || call_ == nullptr) return;
-    DeltaRequest request = Request(type);
-    request.set_response_nonce(nonce);
-    if (!refusals.empty()) {
-      request.mutable_error_detail()->set_code(kInvalidArgument);
-      request.mutable_error_detail()->set_message(ErrorText(refusals));
-    }
-    Send(request);
+  void Acknowledge(Type type, const Taken& taken, const std::vector<ClientRefusal>& refusals) {
+    TypeCounters& counters = counters_.of(type);
+    ++(refusals.empty() ? counters.acknowledged : counters.refused);
+    if (taken.stream != stream_ || call_ == nullptr) return;
+    ClientSubscription& s = state(type);
+    --s.unsettled;
+    Send(wire_->Acknowledge(type, s, taken.nonce, ErrorText(refusals)));
   }
 
   runtime::Loop& loop_;
   grpc::Channel& channel_;
   ClientHandler& handler_;
   const ClientOptions options_;
+  const std::unique_ptr<ClientWire> wire_;
+  const std::string method_;
   ClientBackoff backoff_;
   runtime::Timer timer_;
-  const std::shared_ptr<DeltaClient*> self_;  // null once this object has gone
+  const std::shared_ptr<StreamClient*> self_;  // null once this object has gone
   std::array<ClientSubscription, kTypeCount> states_;
   std::unique_ptr<grpc::ClientCall> call_;
   ClientCounters counters_;
@@ -217,7 +218,7 @@ class DeltaClient final : public Client, private grpc::ClientCallHandler {
 
 std::unique_ptr<Client> Client::Create(runtime::Loop& loop, grpc::Channel& channel,
                                        ClientHandler& handler, ClientOptions options) {
-  return std::make_unique<DeltaClient>(loop, channel, handler, std::move(options));
+  return std::make_unique<StreamClient>(loop, channel, handler, std::move(options));
 }
 
 }  // namespace meltemi::xds

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The client's end of incremental xDS: one aggregated stream, kept up. Loop-thread only.
+// The client's end of xDS, incremental or state of the world: one stream, kept up. Loop-thread
+// only.
 //
 //   waiting ──timer──▶ open ──first response──▶ settled
 //      ▲                 │ stream ended             │
@@ -13,9 +14,11 @@
 //  3. While the stream is down nothing is forgotten: the handler keeps what it has.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -62,16 +65,27 @@ struct ClientOptions {
   // Asked for each stream (a token may have changed). An error counts as a failed attempt.
   std::function<StatusOr<std::multimap<std::string, std::string>>()> metadata = {};
   std::function<double()> random;  // in [0, 1)
+  bool is_incremental = true;
+  // The stream is of this type's own service instead of the aggregated one.
+  std::optional<Type> only = {};
   Duration backoff_min = std::chrono::milliseconds(500);
   Duration backoff_max = std::chrono::seconds(15);
+};
+
+struct TypeCounters {
+  uint64_t updates = 0;  // responses
+  uint64_t acknowledged = 0;
+  uint64_t refused = 0;  // responses with at least one refusal
 };
 
 struct ClientCounters {
   uint64_t streams = 0;   // begun
   uint64_t failures = 0;  // attempts without a response
-  uint64_t updates = 0;   // responses
-  uint64_t acknowledged = 0;
-  uint64_t refused = 0;  // responses with at least one refusal
+  std::array<TypeCounters, static_cast<size_t>(Type::kCount)> types;
+  const TypeCounters& of(Type type) const { return types[static_cast<size_t>(type)]; }
+  TypeCounters& of(Type type) { return types[static_cast<size_t>(type)]; }
+  TypeCounters sum() const;
+  void Add(const ClientCounters& other);
 };
 
 class Client {

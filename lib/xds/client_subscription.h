@@ -19,6 +19,10 @@ struct ClientSubscription {
   bool is_asked = false;  // on the present stream
   std::set<std::string> names;
   std::map<std::string, std::string> held;  // name -> version
+  // State of the world only: the last version taken as a whole, the stream's last response, and how
+  // many of its responses are not settled yet.
+  std::string version, nonce;
+  size_t unsettled = 0;
 
   bool is_wanted() const { return is_wildcard || !names.empty(); }
   // Makes `wanted` the names; what is no longer wanted is no longer held.

@@ -189,7 +189,7 @@ TEST_F(XdsClient, RefusalNamesTheResourceAndKeepsTheVersionBefore) {
   RunUntilRequests(3);
   EXPECT_EQ(script_.requests[2].response_nonce(), "n2");
   EXPECT_THAT(script_.requests[2].error_detail().message(), HasSubstr("bad: lb_policy: not known"));
-  EXPECT_EQ(client_->counters().refused, 1u);
+  EXPECT_EQ(client_->counters().sum().refused, 1u);
 
   script_.call->Finish({0, ""});
   RunUntilRequests(4);

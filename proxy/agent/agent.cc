@@ -12,6 +12,7 @@
 #include "proxy/agent/names.h"
 #include "proxy/agent/secrets.h"
 #include "proxy/agent/text_file.h"
+#include "proxy/agent/xds_metrics.h"
 #include "proxy/listener/captured_sockets.h"
 
 namespace meltemi::proxy {
@@ -146,29 +147,33 @@ void Agent::OnIssued(const IssuedCertificate& certificate) {
 void Agent::StartDiscovery() {
   ConfigReceiver::Options options;
   files_ = std::make_unique<FileSecrets>(loop_, process_->server().config());
-  options.is_local_secret = IsLocalSecret;
-  options.wants_secrets = [this](const std::set<std::string>& names) { files_->Want(names); };
+  options.is_asked = [](xds::Type type, const std::string& name, const ConfigSource&) {
+    return type != xds::Type::kSecret || !IsLocalSecret(name);
+  };
   options.adopted = [this] { OnAdopted(); };
   if (dns_ != nullptr)
     options.take_names = [this](std::string_view serialized) { return TakeNames(serialized); };
   receiver_ = std::make_unique<ConfigReceiver>(process_->server().config(), std::move(options));
 
-  grpc::ChannelOptions channel;
-  if (!options_.is_plaintext) {
-    channel.tls_source = [this]() -> std::shared_ptr<const tls::ClientContext> {
-      auto context = tls_.Context();
-      return context.ok() ? *std::move(context) : nullptr;
-    };
-  }
-  channel_ = grpc::Channel::Create(loop_, options_.discovery, std::move(channel));
+  channel_ = options_.is_plaintext
+                 ? grpc::Channel::Create(loop_, options_.discovery)
+                 : grpc::Channel::Create(loop_, tls_.TargetOf(options_.discovery));
 
   xds::ClientOptions client;
   client.node = node_.serialized;
   client.metadata = [this] { return StreamMetadata(); };
   client.random = [this] { return Random(); };
   client_ = xds::Client::Create(loop_, *channel_, *receiver_, std::move(client));
+  process_->server().config().OnWantedChanged([this] { FollowWanted(); });
   receiver_->Attach(*client_);
+  FollowWanted();
   client_->Start();
+}
+
+void Agent::FollowWanted() {
+  const Wanted wanted = process_->server().config().wanted();
+  files_->Want(wanted.secrets);
+  receiver_->Follow(wanted);
 }
 
 StatusOr<std::multimap<std::string, std::string>> Agent::StreamMetadata() {
@@ -221,15 +226,9 @@ void Agent::AddMetrics() {
                        std::function<double()> source) {
     registry.AddSource(name, help, type, std::move(source));
   };
-  add("meltemi_xds_connected", "1 while the control plane answers", MetricType::kGauge,
-      [this] { return client_ != nullptr && client_->is_up() ? 1.0 : 0.0; });
-  add("meltemi_xds_updates_total", "responses of the control plane", MetricType::kCounter, [this] {
-    return client_ == nullptr ? 0.0 : static_cast<double>(client_->counters().updates);
+  AddXdsMetrics(registry, [this] {
+    return client_ == nullptr ? XdsState{} : XdsState{client_->is_up(), client_->counters()};
   });
-  add("meltemi_xds_refused_total", "responses with a refused resource", MetricType::kCounter,
-      [this] {
-        return client_ == nullptr ? 0.0 : static_cast<double>(client_->counters().refused);
-      });
   add("meltemi_certificate_failures_total", "attempts to get a certificate that failed",
       MetricType::kCounter,
       [this] { return identity_ == nullptr ? 0.0 : static_cast<double>(identity_->failures()); });

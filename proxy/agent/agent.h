@@ -52,6 +52,7 @@ class Agent final {
   void StartIdentity();
   void StartDiscovery();
   void OnIssued(const IssuedCertificate& certificate);
+  void FollowWanted();
   Status TakeNames(std::string_view serialized);
   StatusOr<std::multimap<std::string, std::string>> StreamMetadata();
   std::string WhyNotWarm() const;

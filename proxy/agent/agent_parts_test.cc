@@ -196,7 +196,8 @@ TEST(FileSecret, IsReadWhenWantedAndMissingFilesAreWaitedFor) {
   SecretSink sink;
   FileSecrets files(*loop, sink);
   const std::string roots = folder.Write("roots.pem", "ROOTS");
-  files.Want({"default", "file-root:" + roots, "file-root:" + folder.path() + "/none"});
+  files.Want(
+      {{"default", {}}, {"file-root:" + roots, {}}, {"file-root:" + folder.path() + "/none", {}}});
   EXPECT_TRUE(sink.given.empty()) << "the sink was at work";
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
   while (sink.commits == 0 && std::chrono::steady_clock::now() < deadline)

@@ -21,7 +21,7 @@ std::string EmptyResource(xds::Type type, const std::string& name) {
   return endpoints.SerializeAsString();
 }
 
-void KeepWanted(std::set<std::string>& names, const std::set<std::string>& wanted) {
+void KeepWanted(std::set<std::string>& names, const SourcedNames& wanted) {
   std::erase_if(names, [&](const std::string& name) { return !wanted.contains(name); });
 }
 
@@ -32,24 +32,31 @@ ConfigReceiver::ConfigReceiver(ConfigSink& sink, Options options)
 
 void ConfigReceiver::Attach(xds::Client& client) {
   client_ = &client;
-  client.SubscribeAll(xds::Type::kCluster);
-  client.SubscribeAll(xds::Type::kListener);
+  for (const xds::Type type : options_.whole) client.SubscribeAll(type);
   if (options_.take_names) client.SubscribeAll(xds::Type::kNameTable);
-  sink_.OnWantedChanged([this] { Follow(); });
-  Follow();
+  Follow(sink_.wanted());
 }
 
-void ConfigReceiver::Follow() {
-  const Wanted wanted = sink_.wanted();
+std::set<std::string> ConfigReceiver::Asked(xds::Type type, const SourcedNames& wanted) const {
+  std::set<std::string> names;
+  for (const auto& [name, source] : wanted)
+    if (options_.is_asked(type, name, source)) names.insert(name);
+  return names;
+}
+
+bool ConfigReceiver::Follow(const Wanted& wanted) {
   KeepWanted(endpoints_, wanted.endpoints);
   KeepWanted(routes_, wanted.routes);
-  client_->Subscribe(xds::Type::kEndpoint, wanted.endpoints);
-  client_->Subscribe(xds::Type::kRoute, wanted.routes);
-  if (options_.wants_secrets) options_.wants_secrets(wanted.secrets);
-  std::set<std::string> secrets = wanted.secrets;
-  std::erase_if(secrets,
-                [this](const std::string& name) { return options_.is_local_secret(name); });
-  client_->Subscribe(xds::Type::kSecret, secrets);
+  bool has_names = !options_.whole.empty();
+  const auto subscribe = [&](xds::Type type, const SourcedNames& from) {
+    const std::set<std::string> names = Asked(type, from);
+    client_->Subscribe(type, names);
+    has_names = has_names || !names.empty();
+  };
+  subscribe(xds::Type::kEndpoint, wanted.endpoints);
+  subscribe(xds::Type::kRoute, wanted.routes);
+  subscribe(xds::Type::kSecret, wanted.secrets);
+  return has_names;
 }
 
 void ConfigReceiver::OnUpdate(const xds::ClientUpdate& update, xds::Settle settle) {
@@ -71,12 +78,14 @@ void ConfigReceiver::OnUpdate(const xds::ClientUpdate& update, xds::Settle settl
   }
   MELTEMI_LOG(debug, "{}: {} changed, {} removed, {} refused", xds::TypeUrl(update.type),
               changed.size(), update.removed.size(), refusals.size());
-  sink_.Commit(
-      [this, type = update.type, settle = std::move(settle), refusals = std::move(refusals)] {
-        adopted_[static_cast<size_t>(type)] = true;
-        settle(refusals);
-        options_.adopted();
-      });
+  sink_.Commit([self = std::weak_ptr(self_), type = update.type, settle = std::move(settle),
+                refusals = std::move(refusals)] {
+    const auto alive = self.lock();
+    if (alive == nullptr) return;
+    (*alive)->adopted_[static_cast<size_t>(type)] = true;
+    settle(refusals);
+    (*alive)->options_.adopted();
+  });
 }
 
 // As Envoy does: an endpoint or route resource that is taken away stays in use until nothing wants
@@ -86,8 +95,7 @@ void ConfigReceiver::AddMissing(const xds::ClientUpdate& update,
                                 std::vector<std::string>& messages) {
   std::set<std::string>& given = update.type == xds::Type::kRoute ? routes_ : endpoints_;
   const Wanted wanted = sink_.wanted();
-  const std::set<std::string>& names =
-      update.type == xds::Type::kRoute ? wanted.routes : wanted.endpoints;
+  const SourcedNames& names = update.type == xds::Type::kRoute ? wanted.routes : wanted.endpoints;
   for (const xds::ClientResource& resource : update.changed) given.insert(resource.name);
   messages.reserve(update.removed.size());  // the updates point into it
   for (const std::string& name : update.removed) {
@@ -111,14 +119,14 @@ void ConfigReceiver::TakeNames(const xds::ClientUpdate& update, const xds::Settl
 void ConfigReceiver::OnStreamUp() {
   is_connected_ = true;
   last_reason_.clear();
-  MELTEMI_LOG(info, "connected to the control plane");
+  MELTEMI_LOG(info, "connected to the {}", options_.server);
 }
 
 void ConfigReceiver::OnStreamDown(const std::string& reason) {
   const bool was_connected = std::exchange(is_connected_, false);
   if (!was_connected && reason == last_reason_) return;
   last_reason_ = reason;
-  MELTEMI_LOG(warn, "no control plane: {}; serving what is there, trying again", reason);
+  MELTEMI_LOG(warn, "no {}: {}; serving what is there, trying again", options_.server, reason);
 }
 
 }  // namespace meltemi::proxy

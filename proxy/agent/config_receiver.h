@@ -6,9 +6,11 @@
 
 #include <array>
 #include <functional>
+#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "lib/xds/client.h"
 #include "proxy/config/sink.h"
@@ -18,18 +20,22 @@ namespace meltemi::proxy {
 class ConfigReceiver final : public xds::ClientHandler {
  public:
   struct Options {
-    std::function<bool(std::string_view)> is_local_secret;  // not asked of the control plane
+    std::string server = "control plane";  // for the log
+    // Subscribed as a whole.
+    std::vector<xds::Type> whole = {xds::Type::kCluster, xds::Type::kListener};
+    // Which of the names that the sink wants are asked for here.
+    std::function<bool(xds::Type, const std::string& name, const ConfigSource&)> is_asked;
     // A name table has come (serialized); an error refuses it. None = not subscribed.
-    std::function<Status(std::string_view)> take_names;
+    std::function<Status(std::string_view)> take_names = {};
     std::function<void()> adopted;  // something new is in use
-    // The sink wants these secrets now, of whatever origin. None = nobody else cares.
-    std::function<void(const std::set<std::string>&)> wants_secrets = {};
   };
-  // `sink` outlives the receiver; nothing may be adopted after the receiver has gone.
+  // `sink` outlives the receiver. What is adopted after the receiver has gone is told to nobody.
   ConfigReceiver(ConfigSink& sink, Options options);
 
-  // Subscribes now and whenever the sink wants something else. `client` outlives its use here.
+  // Subscribes; `client` outlives its use here.
   void Attach(xds::Client& client);
+  // To be called whenever the sink wants something else. False: nothing is asked for here.
+  bool Follow(const Wanted& wanted);
 
   bool has_adopted(xds::Type type) const { return adopted_[static_cast<size_t>(type)]; }
   bool is_connected() const { return is_connected_; }
@@ -43,9 +49,10 @@ class ConfigReceiver final : public xds::ClientHandler {
   void AddMissing(const xds::ClientUpdate& update, std::vector<ResourceUpdate>& changed,
                   std::vector<std::string>& messages);
   void TakeNames(const xds::ClientUpdate& update, const xds::Settle& settle);
-  void Follow();
+  std::set<std::string> Asked(xds::Type type, const SourcedNames& wanted) const;
 
   ConfigSink& sink_;
+  const std::shared_ptr<ConfigReceiver*> self_ = std::make_shared<ConfigReceiver*>(this);
   const Options options_;
   xds::Client* client_ = nullptr;
   std::array<bool, static_cast<size_t>(xds::Type::kCount)> adopted_{};

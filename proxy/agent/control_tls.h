@@ -11,6 +11,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/status.h"
+#include "lib/grpc/client.h"
 #include "lib/tls/context.h"
 
 namespace meltemi::proxy {
@@ -26,6 +27,14 @@ class ControlTls final {
   void SetCertificate(tls::CertificateKey certificate, WallTime not_after);
   // For a new connection. The file is read each time, so that a rotated root is found.
   StatusOr<std::shared_ptr<const tls::ClientContext>> Context();
+  // The same with the server's address, for channels. No connection without a checked server: a
+  // token would go to whoever listens there.
+  grpc::TargetSource TargetOf(const net::Address& server) {
+    return [this, server]() -> StatusOr<grpc::Target> {
+      MELTEMI_ASSIGN_OR_RETURN(auto context, Context());
+      return grpc::Target{server, std::move(context)};
+    };
+  }
   // The roots as they were read last.
   const std::string& roots_pem() const { return roots_pem_; }
 

@@ -45,9 +45,9 @@ std::optional<FileSecret> ParseFileSecret(std::string_view name) {
 FileSecrets::FileSecrets(runtime::Loop& loop, ConfigSink& sink)
     : sink_(sink), timer_(loop, [this] { ReadAll(); }) {}
 
-void FileSecrets::Want(const std::set<std::string>& names) {
+void FileSecrets::Want(const SourcedNames& names) {
   bool has_new = false;
-  for (const std::string& name : names) {
+  for (const auto& [name, source] : names) {
     if (ParseFileSecret(name).has_value() && given_.try_emplace(name).second) has_new = true;
   }
   std::erase_if(given_, [&](const auto& entry) { return !names.contains(entry.first); });

@@ -28,7 +28,7 @@ class FileSecrets final {
 
   // The secrets configuration wants now, of any kind; others than ours are passed over. What is
   // new is read in the loop's next pass: this is called while the sink is at work.
-  void Want(const std::set<std::string>& names);
+  void Want(const SourcedNames& names);
 
  private:
   static constexpr Duration kReadAgain = std::chrono::seconds(5);

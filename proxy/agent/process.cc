@@ -122,21 +122,27 @@ void Process::TellSocketIo() const {
 
 void Process::AddOwnMetrics() {
   using telemetry::MetricType;
-  registry_.AddSource("envoy_server_live", "1 while the proxy serves and does not drain",
-                      MetricType::kGauge,
-                      [this] { return state() == ProcessState::kLive ? 1.0 : 0.0; });
-  registry_.AddSource("envoy_server_state", "0 live, 1 draining, 2 and 3 starting",
-                      MetricType::kGauge,
-                      [this] { return static_cast<double>(StateNumber(state())); });
+  registry_.AddSource(
+      "envoy_server_live", "1 while the proxy serves and does not drain", MetricType::kGauge,
+      [this] { return state() == ProcessState::kLive ? 1.0 : 0.0; }, "server.live");
+  registry_.AddSource(
+      "envoy_server_state", "0 live, 1 draining, 2 and 3 starting", MetricType::kGauge,
+      [this] { return static_cast<double>(StateNumber(state())); }, "server.state");
+  registry_.AddSource(
+      "envoy_server_uptime", "seconds since the start", MetricType::kGauge,
+      [this] {
+        const auto up = RealClock().Wall() - started_;
+        return static_cast<double>(std::chrono::duration_cast<std::chrono::seconds>(up).count());
+      },
+      "server.uptime");
+  registry_.AddSource(
+      "envoy_listener_manager_workers_started", "1 once the workers run", MetricType::kGauge,
+      [this] { return is_ready() ? 1.0 : 0.0; }, "listener_manager.workers_started");
   registry_.AddSource(
       "meltemi_server_io_uring", "1 where workers move bytes through io_uring, 0 through epoll",
       MetricType::kGauge, [this] {
         return server_->socket_io() == runtime::StreamEngine::kUring ? 1.0 : 0.0;
       });
-  registry_.AddSource("envoy_server_uptime", "seconds since the start", MetricType::kGauge, [this] {
-    const auto up = RealClock().Wall() - started_;
-    return static_cast<double>(std::chrono::duration_cast<std::chrono::seconds>(up).count());
-  });
 }
 
 Status Process::ListenAdmin(const net::Address& address) {

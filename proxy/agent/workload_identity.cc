@@ -80,12 +80,7 @@ WorkloadIdentity::WorkloadIdentity(runtime::Loop& loop, const Clock& clock, Cont
       deadline_(loop, [this] { Fail(absl::DeadlineExceededError("no answer in 10 s")); }) {
   grpc::ChannelOptions channel;
   channel.message_bytes_max = kAnswerBytesMax;
-  // No connection without a checked server: the token would go to whoever listens there.
-  channel.tls_source = [this]() -> std::shared_ptr<const tls::ClientContext> {
-    auto context = tls_.Context();
-    return context.ok() ? *std::move(context) : nullptr;
-  };
-  channel_ = grpc::Channel::Create(loop_, options_.authority, std::move(channel));
+  channel_ = grpc::Channel::Create(loop_, tls_.TargetOf(options_.authority), std::move(channel));
 }
 
 void WorkloadIdentity::Look() {

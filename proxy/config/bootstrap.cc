@@ -57,7 +57,50 @@ Bootstrap::Resources Collect(const List& from) {
   return to;
 }
 
+Status ReadInitial(const envoy::config::core::v3::ConfigSource& from,
+                   std::optional<InitialSource>& to) {
+  auto source = CompileConfigSource(from);
+  if (!source.ok()) return source.status();
+  to.emplace(InitialSource{.source = *std::move(source)});
+  if (!from.has_initial_fetch_timeout()) return absl::OkStatus();
+  const auto& timeout = from.initial_fetch_timeout();
+  to->fetch_timeout =
+      std::chrono::seconds(timeout.seconds()) + std::chrono::nanoseconds(timeout.nanos());
+  return absl::OkStatus();
+}
+
+Status ReadDynamic(const Proto::DynamicResources& from, DynamicResources& to) {
+  if (!from.cds_resources_locator().empty())
+    return absl::UnimplementedError("cds_resources_locator is not supported");
+  if (!from.lds_resources_locator().empty())
+    return absl::UnimplementedError("lds_resources_locator is not supported");
+  if (from.has_ads_config()) {
+    auto source = CompileGrpcSource(from.ads_config());
+    if (!source.ok()) return WithContext(source.status(), "ads_config");
+    to.aggregated = *std::move(source);
+  }
+  if (from.has_cds_config())
+    MELTEMI_RETURN_IF_ERROR(WithContext(ReadInitial(from.cds_config(), to.clusters), "cds_config"));
+  if (from.has_lds_config())
+    MELTEMI_RETURN_IF_ERROR(
+        WithContext(ReadInitial(from.lds_config(), to.listeners), "lds_config"));
+  const bool needs_aggregated = (to.clusters && to.clusters->source.is_aggregated()) ||
+                                (to.listeners && to.listeners->source.is_aggregated());
+  if (needs_aggregated && !to.aggregated)
+    return absl::InvalidArgumentError("ads is named but there is no ads_config");
+  return absl::OkStatus();
+}
+
+// What a server learns of us beside what the file says (Envoy's fields for the same).
+void DescribeSelf(envoy::config::core::v3::Node& node) {
+  node.set_user_agent_name("meltemi");
+  node.set_user_agent_version(MELTEMI_VERSION);
+}
+
 Status ReadNode(const Proto& from, Bootstrap& to) {
+  envoy::config::core::v3::Node node = from.node();
+  DescribeSelf(node);
+  to.node = node.SerializeAsString();
   to.node_id = from.node().id();
   to.node_cluster = from.node().cluster();
   to.region = from.node().locality().region();
@@ -120,14 +163,10 @@ StatusOr<Bootstrap> ParseBootstrap(std::string_view text) {
   if (!parsed.ok()) {
     return absl::InvalidArgumentError(fmt::format("not a bootstrap: {}", parsed.ToString()));
   }
-  if (from.has_dynamic_resources()) {
-    return absl::UnimplementedError(
-        "dynamic_resources: a bootstrap file brings static resources only in this version\n"
-        "use static_resources, or `meltemi-proxy sidecar|router --discovery IP:PORT`, which make "
-        "a bootstrap of their own");
-  }
   Bootstrap to;
   MELTEMI_RETURN_IF_ERROR(ReadNode(from, to));
+  MELTEMI_RETURN_IF_ERROR(
+      WithContext(ReadDynamic(from.dynamic_resources(), to.dynamic), "dynamic_resources"));
   MELTEMI_RETURN_IF_ERROR(ReadOverload(from, to));
   ReadRuntime(from, to);
   if (from.admin().has_address()) {

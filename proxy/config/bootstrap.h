@@ -14,6 +14,18 @@
 
 namespace meltemi::proxy {
 
+// Where all clusters or all listeners come from, and how long the start waits for them; 0 = until
+// they come.
+struct InitialSource {
+  ConfigSource source;
+  Duration fetch_timeout = std::chrono::seconds(15);
+};
+
+struct DynamicResources {
+  std::optional<GrpcSource> aggregated;  // ads_config
+  std::optional<InitialSource> clusters, listeners;
+};
+
 struct Bootstrap {
   using Resources = std::vector<std::pair<std::string, std::string>>;  // name, serialized
 
@@ -22,6 +34,8 @@ struct Bootstrap {
   bool rejects_path_fragments = true;  // Envoy's default; Istio's runtime layer says otherwise
   std::optional<net::Address> admin;
   Resources secrets, clusters, listeners;
+  DynamicResources dynamic;
+  std::string node;              // serialized envoy.config.core.v3.Node, with who we are
   uint64_t connections_max = 0;  // of the overload manager; 0 = none
   std::string serialized;        // the whole, for dumps
 };

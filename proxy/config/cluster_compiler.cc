@@ -146,6 +146,14 @@ Status CompileResolver(const v3::Cluster& from, net::ResolverOptions& to) {
   return absl::OkStatus();
 }
 
+Status CompileEndpointSource(const v3::Cluster& from, ClusterPlan& to) {
+  if (!from.eds_cluster_config().has_eds_config()) return absl::OkStatus();  // the aggregated one
+  auto source = CompileConfigSource(from.eds_cluster_config().eds_config());
+  if (!source.ok()) return WithContext(source.status(), "eds_cluster_config.eds_config");
+  to.endpoint_source = *std::move(source);
+  return absl::OkStatus();
+}
+
 Status CompileDiscovery(const v3::Cluster& from, ClusterPlan& to) {
   switch (from.type()) {
     case v3::Cluster::STATIC:
@@ -162,6 +170,7 @@ Status CompileDiscovery(const v3::Cluster& from, ClusterPlan& to) {
       to.endpoint_name = from.eds_cluster_config().service_name().empty()
                              ? from.name()
                              : from.eds_cluster_config().service_name();
+      MELTEMI_RETURN_IF_ERROR(CompileEndpointSource(from, to));
       to.fetch_timeout =
           from.eds_cluster_config().eds_config().has_initial_fetch_timeout()
               ? CompileDuration(from.eds_cluster_config().eds_config().initial_fetch_timeout())
@@ -465,6 +474,14 @@ std::set<std::string> ClusterPlan::secrets() const {
     if (plan) names.merge(plan->secrets());
   }
   return names;
+}
+
+SourcedNames ClusterPlan::secret_sources() const {
+  SourcedNames sources;
+  for (const auto& plan : tls) {
+    if (plan) sources.insert(plan->secret_sources.begin(), plan->secret_sources.end());
+  }
+  return sources;
 }
 
 bool ClusterPlan::has_secrets(const Secrets& known) const {

@@ -23,6 +23,7 @@ struct ClusterPlan {
   ClusterConfig config;                     // transports without contexts
   std::vector<std::optional<TlsPlan>> tls;  // by transport
   std::string endpoint_name;                // EDS: resource that carries the endpoints
+  ConfigSource endpoint_source;             // and who has it
   CompiledAssignment assignment;            // STATIC and DNS
   Duration dns_refresh = std::chrono::seconds(5);
   net::LookupFamily dns_family = net::LookupFamily::kAuto;
@@ -31,6 +32,7 @@ struct ClusterPlan {
   Duration fetch_timeout{};
 
   std::set<std::string> secrets() const;
+  SourcedNames secret_sources() const;
   bool has_secrets(const Secrets& known) const;
 };
 

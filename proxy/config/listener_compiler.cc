@@ -212,14 +212,20 @@ Status CompileListenerFilter(const v3::ListenerFilter& from, CompiledListener& t
 // -- filter chains
 
 // Notes the routes one chain asks for while it compiles.
-class NotedRoutes final : public RouteNames {
+class NotedRoutes final : public RouteSubscriptions {
  public:
   explicit NotedRoutes(RouteNames& names) : names_(names) {}
-  RouteId Intern(std::string_view name) override {
-    noted.emplace(name);
+  StatusOr<RouteId> Subscribe(std::string_view name,
+                              const envoy::config::core::v3::ConfigSource& from) override {
+    // None given: of the aggregated stream.
+    ConfigSource source;
+    if (from.config_source_specifier_case() != 0) {
+      MELTEMI_ASSIGN_OR_RETURN(source, CompileConfigSource(from));
+    }
+    noted.emplace(name, std::move(source));
     return names_.Intern(name);
   }
-  std::set<std::string> noted;
+  SourcedNames noted;
 
  private:
   RouteNames& names_;
@@ -469,8 +475,17 @@ std::set<std::string> ListenerPlan::secrets() const {
   return names;
 }
 
-std::set<std::string> ListenerPlan::routes() const {
-  std::set<std::string> names;
+SourcedNames ListenerPlan::secret_sources() const {
+  SourcedNames sources;
+  for (const ChainPlan& chain : chains) {
+    if (chain.tls)
+      sources.insert(chain.tls->secret_sources.begin(), chain.tls->secret_sources.end());
+  }
+  return sources;
+}
+
+SourcedNames ListenerPlan::routes() const {
+  SourcedNames names;
   for (const ChainPlan& chain : chains) names.insert(chain.routes.begin(), chain.routes.end());
   return names;
 }

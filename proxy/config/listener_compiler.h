@@ -38,7 +38,7 @@ struct ChainPlan {
   std::shared_ptr<const ChainHandler> handler;
   std::vector<std::shared_ptr<const ConnectionGate>> gates;
   std::optional<TlsPlan> tls;
-  std::set<std::string> routes;  // RDS names it waits for
+  SourcedNames routes;  // RDS names it waits for
 };
 
 struct ListenerPlan {
@@ -52,7 +52,8 @@ struct ListenerPlan {
   Duration fetch_timeout{};  // the shortest wait for secrets; 0 = for ever
 
   std::set<std::string> secrets() const;
-  std::set<std::string> routes() const;
+  SourcedNames secret_sources() const;
+  SourcedNames routes() const;
   bool has_secrets(const Secrets& known) const;
 };
 

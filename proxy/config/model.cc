@@ -5,7 +5,22 @@
 
 #include <algorithm>
 
+#include "lib/base/log.h"
+
 namespace meltemi::proxy {
+
+namespace {
+
+// A name is one resource, whoever asks for it.
+void AddWanted(const SourcedNames& names, SourcedNames& to) {
+  for (const auto& [name, source] : names) {
+    const auto [at, is_new] = to.emplace(name, source);
+    if (!is_new && at->second != source)
+      MELTEMI_LOG(warn, "'{}' is asked of two sources: the one named first is used", name);
+  }
+}
+
+}  // namespace
 
 uint32_t Model::Names::Intern(std::string_view name) {
   return ids.try_emplace(std::string(name), static_cast<uint32_t>(ids.size())).first->second;
@@ -202,16 +217,16 @@ StatusOr<std::vector<std::shared_ptr<ListenerSockets>>> Model::OpenSockets(
 void Model::UpdateWanted() {
   Wanted wanted;
   for (const auto& [name, cluster] : clusters_) {
-    if (!cluster.plan->endpoint_name.empty()) wanted.endpoints.insert(cluster.plan->endpoint_name);
-    wanted.secrets.merge(cluster.plan->secrets());
+    const ClusterPlan& plan = *cluster.plan;
+    if (!plan.endpoint_name.empty())
+      AddWanted({{plan.endpoint_name, plan.endpoint_source}}, wanted.endpoints);
+    AddWanted(plan.secret_sources(), wanted.secrets);
   }
   for (const auto& [name, listener] : listeners_) {
-    wanted.routes.merge(listener.plan->routes());
-    wanted.secrets.merge(listener.plan->secrets());
+    AddWanted(listener.plan->routes(), wanted.routes);
+    AddWanted(listener.plan->secret_sources(), wanted.secrets);
   }
-  const bool is_equal = wanted.endpoints == wanted_.endpoints && wanted.routes == wanted_.routes &&
-                        wanted.secrets == wanted_.secrets;
-  if (is_equal) return;
+  if (wanted == wanted_) return;
   wanted_ = std::move(wanted);
   std::erase_if(assignments_,
                 [&](const auto& entry) { return !wanted_.endpoints.contains(entry.first); });

@@ -28,10 +28,10 @@ bool Model::IsReady(const ClusterEntry& entry) const {
 }
 
 bool Model::IsReady(const ListenerEntry& entry) const {
-  const std::set<std::string> routes = entry.plan->routes();
+  const SourcedNames routes = entry.plan->routes();
   return entry.plan->has_secrets(secrets_) &&
          std::all_of(routes.begin(), routes.end(),
-                     [this](const std::string& name) { return routes_.contains(name); });
+                     [this](const auto& route) { return routes_.contains(route.first); });
 }
 
 template <typename Entry>

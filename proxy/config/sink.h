@@ -15,6 +15,7 @@
 
 #include "lib/base/status.h"
 #include "lib/xds/source.h"
+#include "proxy/config/config_source.h"
 
 namespace meltemi::proxy {
 
@@ -29,10 +30,11 @@ struct Rejection {
   std::string reason;
 };
 
-// Which named resources accepted configuration now needs, by type (EDS, RDS, SDS): the
-// subscriptions.
+// Which named resources accepted configuration now needs, by type (EDS, RDS, SDS), and where they
+// are: the subscriptions. Secrets of the bootstrap itself are not among them.
 struct Wanted {
-  std::set<std::string> endpoints, routes, secrets;
+  SourcedNames endpoints, routes, secrets;
+  bool operator==(const Wanted&) const = default;
 };
 
 class ConfigSink {

@@ -10,6 +10,12 @@
 #include <string_view>
 #include <vector>
 
+#include "lib/base/status.h"
+
+namespace envoy::config::core::v3 {
+class ConfigSource;
+}
+
 namespace meltemi::proxy {
 
 using ClusterId = uint32_t;
@@ -31,6 +37,16 @@ class RouteNames {
 
  protected:
   ~RouteNames() = default;
+};
+
+// Control thread only: route tables by name (RDS), for compilers. An error is about the source.
+class RouteSubscriptions {
+ public:
+  virtual StatusOr<RouteId> Subscribe(std::string_view name,
+                                      const envoy::config::core::v3::ConfigSource& source) = 0;
+
+ protected:
+  ~RouteSubscriptions() = default;
 };
 
 // A compiled RouteConfiguration; proxy/http derives its own from it.

@@ -106,11 +106,17 @@ struct Common {
   std::vector<std::string> alpn;
 };
 
-void NoteFetchTimeout(const v3::SdsSecretConfig& from, TlsPlan& plan) {
-  if (!from.sds_config().has_initial_fetch_timeout()) return;
+Status NoteSource(const v3::SdsSecretConfig& from, TlsPlan& plan) {
+  if (from.name().empty()) return absl::InvalidArgumentError("the secret's name is empty");
+  if (!from.has_sds_config()) return absl::OkStatus();
+  auto source = CompileConfigSource(from.sds_config());
+  if (!source.ok()) return WithContext(source.status(), "sds_config");
+  plan.secret_sources.emplace(from.name(), *std::move(source));
+  if (!from.sds_config().has_initial_fetch_timeout()) return absl::OkStatus();
   const auto& timeout = from.sds_config().initial_fetch_timeout();
   plan.fetch_timeout =
       std::chrono::seconds(timeout.seconds()) + std::chrono::nanoseconds(timeout.nanos());
+  return absl::OkStatus();
 }
 
 Status RefuseUnsupported(const v3::CommonTlsContext& from) {
@@ -163,7 +169,7 @@ Status CompileValidation(const v3::CommonTlsContext& from, Common& to, TlsPlan& 
   }
   if (secret != nullptr) {
     plan.validation_secret = secret->name();
-    NoteFetchTimeout(*secret, plan);
+    MELTEMI_RETURN_IF_ERROR(WithContext(NoteSource(*secret, plan), "validation_context secret"));
   }
   if (context != nullptr) {
     MELTEMI_RETURN_IF_ERROR(WithContext(AddValidation(*context, to.verification), where));
@@ -188,7 +194,8 @@ Status CompileCertificates(const v3::CommonTlsContext& from, Common& to, TlsPlan
   }
   for (const auto& secret : from.tls_certificate_sds_secret_configs()) {
     plan.certificate_secrets.push_back(secret.name());
-    NoteFetchTimeout(secret, plan);
+    MELTEMI_RETURN_IF_ERROR(
+        WithContext(NoteSource(secret, plan), "tls_certificate_sds_secret_configs"));
   }
   return absl::OkStatus();
 }
@@ -278,8 +285,10 @@ Status CompileResumption(const v3::DownstreamTlsContext& from, TlsPlan& plan) {
     plan.server.ticket_keys = *std::move(keys);
   }
   if (from.has_session_ticket_keys_sds_secret_config()) {
-    plan.ticket_secret = from.session_ticket_keys_sds_secret_config().name();
-    NoteFetchTimeout(from.session_ticket_keys_sds_secret_config(), plan);
+    const auto& secret = from.session_ticket_keys_sds_secret_config();
+    plan.ticket_secret = secret.name();
+    MELTEMI_RETURN_IF_ERROR(
+        WithContext(NoteSource(secret, plan), "session_ticket_keys_sds_secret_config"));
   }
   // disable_stateful_session_resumption: sessions are resumed by tickets only, always.
   if (from.disable_stateless_session_resumption()) plan.server.tickets = 0;

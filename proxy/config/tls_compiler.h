@@ -17,6 +17,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/status.h"
 #include "lib/tls/context.h"
+#include "proxy/config/config_source.h"
 
 namespace meltemi::proxy {
 
@@ -36,6 +37,8 @@ struct TlsPlan {
   std::vector<std::string> certificate_secrets;
   std::string validation_secret;  // "" = none needed
   std::string ticket_secret;
+  // Where they are subscribed, by name; one that is not here is the bootstrap's.
+  SourcedNames secret_sources;
   // How long a user waits for them before it starts without; 0 = for ever (initial_fetch_timeout).
   Duration fetch_timeout = std::chrono::seconds(15);
 

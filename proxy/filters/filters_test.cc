@@ -21,9 +21,13 @@ namespace {
 
 using testing::FakeWorker;
 
-class Names final : public ClusterNames, public RouteNames {
+class Names final : public ClusterNames, public RouteSubscriptions {
  public:
   uint32_t Intern(std::string_view) override { return next_++; }
+  StatusOr<RouteId> Subscribe(std::string_view,
+                              const envoy::config::core::v3::ConfigSource&) override {
+    return next_++;
+  }
 
  private:
   uint32_t next_ = 0;

@@ -202,7 +202,10 @@ Status CompileRoutesOf(const hcm::HttpConnectionManager& from, const ChainContex
     if (from.rds().route_config_name().empty()) {
       return absl::InvalidArgumentError("rds: route_config_name is empty");
     }
-    to.rds = context.routes.Intern(from.rds().route_config_name());
+    const auto id =
+        context.routes.Subscribe(from.rds().route_config_name(), from.rds().config_source());
+    if (!id.ok()) return WithContext(id.status(), "rds.config_source");
+    to.rds = *id;
     return absl::OkStatus();
   }
   if (!from.has_route_config()) return absl::InvalidArgumentError("neither rds nor route_config");

@@ -20,7 +20,7 @@
 namespace meltemi::proxy {
 
 class ClusterNames;
-class RouteNames;
+class RouteSubscriptions;
 class Worker;
 
 enum class Direction : uint8_t { kUnspecified, kInbound, kOutbound };
@@ -90,7 +90,7 @@ class ChainHandler {
 // a route may name a cluster that is not there yet (the request is answered 503, NC).
 struct ChainContext {
   ClusterNames& clusters;
-  RouteNames& routes;  // RDS names the chain needs become warm conditions of its listener
+  RouteSubscriptions& routes;  // RDS names the chain needs become warm conditions of its listener
   std::string listener_name;
   Direction direction = Direction::kUnspecified;
   bool is_tls = false;

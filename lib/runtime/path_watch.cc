@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "galley/store/path_watch.h"
+#include "lib/runtime/path_watch.h"
 
 #include <sys/inotify.h>
 
 #include <cerrno>
 #include <cstring>
 
-namespace meltemi::galley {
+namespace meltemi::runtime {
 namespace {
 
 // IN_MODIFY as well as IN_CLOSE_WRITE: while a writer is at work, its reader waits.
@@ -16,7 +16,7 @@ constexpr uint32_t kMask = IN_CREATE | IN_DELETE | IN_DELETE_SELF | IN_MOVED_FRO
 
 }  // namespace
 
-StatusOr<std::unique_ptr<PathWatch>> PathWatch::Create(runtime::Loop& loop,
+StatusOr<std::unique_ptr<PathWatch>> PathWatch::Create(Loop& loop,
                                                        std::function<void()> on_change) {
   Fd fd(inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
   if (!fd.valid()) {
@@ -80,7 +80,7 @@ bool PathWatch::IsOfInterest(int descriptor, uint32_t mask, const char* name) {
   return at->second.is_whole || at->second.names.contains(name);
 }
 
-void PathWatch::OnReady(runtime::Ready ready) {
+void PathWatch::OnReady(Ready ready) {
   if (!ready.readable) return;
   bool has_changed = false;
   alignas(inotify_event) char buffer[16 * 1024];
@@ -97,4 +97,4 @@ void PathWatch::OnReady(runtime::Ready ready) {
   if (has_changed) on_change_();
 }
 
-}  // namespace meltemi::galley
+}  // namespace meltemi::runtime

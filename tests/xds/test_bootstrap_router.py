@@ -1,11 +1,12 @@
-"""A stock Envoy as a gateway of the mesh: it accepts everything it is sent and serves Bookinfo over mutual TLS."""
+"""A gateway of the mesh that starts from an Envoy bootstrap, as a stock Envoy and as meltemi-proxy: it accepts everything it is
+sent and serves Bookinfo over mutual TLS."""
 import json
 
 import pytest
 import yaml
 
 import sds
-from meshes import Mesh, ROOT, free_port, stars, wait_until
+from meshes import BIN, Mesh, ROOT, free_port, stars, wait_until
 from programs import ENVOY, Api, Program, fetch
 
 GATEWAY = """
@@ -68,9 +69,9 @@ def bootstrap(discovery, secrets, admin, token, root):
 
 
 class Gateway:
-    """The mesh, and an Envoy that serves it at `port`."""
+    """The mesh, and a proxy (`program`, with flags) that serves it at `port`."""
 
-    def __init__(self, mesh, directory):
+    def __init__(self, mesh, directory, program):
         self.mesh, self.port, self.admin = mesh, free_port(), free_port()
         mesh.apply_text(GATEWAY.format(port=self.port))
         plane = mesh.status()["controlPlane"]
@@ -84,28 +85,32 @@ class Gateway:
         self.secrets = sds.SecretServer(sds.Identity(discovery, token, root, directory))
         config = directory / "envoy.yaml"
         config.write_text(yaml.safe_dump(bootstrap(discovery, self.secrets.port, self.admin, token, root)))
-        self.envoy = Program([ENVOY, "-c", config, "--concurrency", "1", "--use-dynamic-base-id", "-l", "warning"], directory / "envoy.log")
+        self.proxy = Program([*program, "-c", config, "--concurrency", "1"], directory / "proxy.log")
 
     def stats(self):
-        self.envoy.assert_runs()
+        self.proxy.assert_runs()
         text = fetch(f"http://127.0.0.1:{self.admin}/stats?usedonly")[1]
         return {name: int(value) for name, _, value in (line.partition(": ") for line in text.splitlines()) if value.isdigit()}
 
     def close(self):
-        self.envoy.close()
+        self.proxy.close()
         self.secrets.close()
 
 
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory):
-    if not ENVOY.exists():
-        pytest.fail(f"{ENVOY} is missing: run tools/deps.sh")
-    mesh = Mesh("envoy")
+PROGRAMS = {"envoy": [ENVOY, "--use-dynamic-base-id", "-l", "warning"], "meltemi": [BIN / "meltemi-proxy"]}
+
+
+@pytest.fixture(scope="module", params=PROGRAMS)
+def gateway(tmp_path_factory, request):
+    program = PROGRAMS[request.param]
+    if not program[0].exists():
+        pytest.fail(f"{program[0]} is missing: run tools/deps.sh")
+    mesh = Mesh(request.param)
     gateway = None
     try:
         mesh.up(ROOT / "samples/bookinfo")
-        gateway = Gateway(mesh, tmp_path_factory.mktemp("envoy"))
-        wait_until(lambda: fetch(f"http://127.0.0.1:{gateway.admin}/ready")[0] == 200, timeout=30, what="Envoy to be ready")
+        gateway = Gateway(mesh, tmp_path_factory.mktemp(request.param), program)
+        wait_until(lambda: fetch(f"http://127.0.0.1:{gateway.admin}/ready")[0] == 200, timeout=30, what="the proxy to be ready")
         yield gateway
     finally:
         if gateway:
@@ -120,13 +125,13 @@ def page(gateway):
 def assert_nothing_rejected(gateway):
     stats = gateway.stats()
     rejected = {name: value for name, value in stats.items() if name.endswith(("update_rejected", "init_fetch_timeout")) and value}
-    assert not rejected, f"{rejected}\n{gateway.envoy.text()[-3000:]}"
+    assert not rejected, f"{rejected}\n{gateway.proxy.text()[-3000:]}"
     assert stats["cluster_manager.cds.update_success"] >= 1 and stats["listener_manager.lds.update_success"] >= 1
     assert stats["listener_manager.total_listeners_active"] >= 1
 
 
-def test_envoy_serves_bookinfo(gateway):
-    wait_until(lambda: page(gateway).status == 200, timeout=20, what="the product page through Envoy")
+def test_it_serves_bookinfo(gateway):
+    wait_until(lambda: page(gateway).status == 200, timeout=20, what="the product page")
     assert {stars(page(gateway).body) for _ in range(30)} == {"v1", "v2", "v3"}
     assert_nothing_rejected(gateway)
     assert fetch_status(gateway, "/gone") == 301 and fetch_status(gateway, "/nowhere") == 404
@@ -157,5 +162,5 @@ def test_it_follows_changes_and_takes_all_of_istios_routing(gateway, samples):
 
 
 def test_its_log_has_no_complaint(gateway):
-    complaints = [line for line in gateway.envoy.text().splitlines() if "][error]" in line or "rejected" in line]
+    complaints = [line for line in gateway.proxy.text().splitlines() if "][error]" in line or "rejected" in line]
     assert not complaints, json.dumps(complaints, indent=1)

@@ -16,12 +16,11 @@
 #include "lib/base/status.h"
 #include "lib/runtime/loop.h"
 
-namespace meltemi::galley {
+namespace meltemi::runtime {
 
-class PathWatch final : private runtime::FdHandler {
+class PathWatch final : private FdHandler {
  public:
-  static StatusOr<std::unique_ptr<PathWatch>> Create(runtime::Loop& loop,
-                                                     std::function<void()> on_change);
+  static StatusOr<std::unique_ptr<PathWatch>> Create(Loop& loop, std::function<void()> on_change);
   ~PathWatch();
   PathWatch(const PathWatch&) = delete;
   PathWatch& operator=(const PathWatch&) = delete;
@@ -40,17 +39,17 @@ class PathWatch final : private runtime::FdHandler {
     std::set<std::string> names;  // when not whole
   };
 
-  PathWatch(runtime::Loop& loop, Fd fd, std::function<void()> on_change)
+  PathWatch(Loop& loop, Fd fd, std::function<void()> on_change)
       : loop_(loop), fd_(std::move(fd)), on_change_(std::move(on_change)) {}
   StatusOr<Watched*> Register(const std::string& path);
   bool IsOfInterest(int descriptor, uint32_t mask, const char* name);
-  void OnReady(runtime::Ready ready) override;
+  void OnReady(Ready ready) override;
 
-  runtime::Loop& loop_;
+  Loop& loop_;
   Fd fd_;
   std::function<void()> on_change_;
   std::map<int, Watched> watched_;
   uint64_t round_ = 0;
 };
 
-}  // namespace meltemi::galley
+}  // namespace meltemi::runtime
