@@ -10,6 +10,7 @@
 #include "proxy/config/control_target.h"
 #include "proxy/config/dump.h"
 #include "proxy/config/model.h"
+#include "proxy/config/model_stats.h"
 #include "proxy/proxy_worker.h"
 #include "proxy/tcp_access_log.h"
 #include "proxy/tcp_stats.h"
@@ -122,6 +123,7 @@ Status Server::Start() {
             Publish(std::move(snapshot), std::move(adopted));
           },
   });
+  if (options_.registry != nullptr) AddModelStats(*options_.registry, *model_);
   return absl::OkStatus();
 }
 

@@ -3,7 +3,6 @@ sent and serves Bookinfo over mutual TLS."""
 import json
 
 import pytest
-import yaml
 
 import sds
 from meshes import BIN, Mesh, ROOT, free_port, stars, wait_until
@@ -83,8 +82,8 @@ class Gateway:
         token = answer["status"]["token"]
         discovery = int(plane["discovery"].rsplit(":", 1)[1])
         self.secrets = sds.SecretServer(sds.Identity(discovery, token, root, directory))
-        config = directory / "envoy.yaml"
-        config.write_text(yaml.safe_dump(bootstrap(discovery, self.secrets.port, self.admin, token, root)))
+        config = directory / "bootstrap.json"
+        config.write_text(json.dumps(bootstrap(discovery, self.secrets.port, self.admin, token, root)))
         self.proxy = Program([*program, "-c", config, "--concurrency", "1"], directory / "proxy.log")
 
     def stats(self):
