@@ -11,6 +11,7 @@
 #include "lib/base/status.h"
 #include "lib/net/address.h"
 #include "proxy/config/sink.h"
+#include "proxy/overload/overload_config.h"
 
 namespace meltemi::proxy {
 
@@ -35,9 +36,9 @@ struct Bootstrap {
   std::optional<net::Address> admin;
   Resources secrets, clusters, listeners;
   DynamicResources dynamic;
-  std::string node;              // serialized envoy.config.core.v3.Node, with who we are
-  uint64_t connections_max = 0;  // of the overload manager; 0 = none
-  std::string serialized;        // the whole, for dumps
+  std::string node;  // serialized envoy.config.core.v3.Node, with who we are
+  OverloadConfig overload;
+  std::string serialized;  // the whole, for dumps
 };
 
 inline constexpr size_t kBootstrapBytesMax = 64 * 1024 * 1024;

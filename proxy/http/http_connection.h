@@ -11,6 +11,7 @@
 #include "lib/runtime/loop.h"
 #include "proxy/http/exchange.h"
 #include "proxy/http/http_date.h"
+#include "proxy/http/http_stats.h"
 #include "proxy/listener/chain_handler.h"
 #include "proxy/worker.h"
 
@@ -21,10 +22,12 @@ class HttpConnection final : public ActiveConnection,
                              private http::ServerConnectionCallbacks,
                              private ExchangeOwner {
  public:
-  HttpConnection(Worker& worker, const HttpOptions& options, AcceptedConnection accepted);
+  HttpConnection(Worker& worker, const HttpOptions& options, HttpStats& stats,
+                 AcceptedConnection accepted);
   ~HttpConnection() override;
 
   void Drain() override;
+  void OnOverload() override;
 
  private:
   // Exchanges of ended requests kept for the next ones.
@@ -45,6 +48,8 @@ class HttpConnection final : public ActiveConnection,
   const DownstreamFacts& downstream() override { return facts_; }
   const std::shared_ptr<const RoutePin>& pin() override;
   HttpDate& date() override { return date_; }
+  HttpStats& stats() override { return stats_; }
+  bool ShedsRequest() override;
   std::shared_ptr<MirrorStream> StartMirror(const StreamInfo& info, const routing::Mirror& mirror,
                                             bool end_stream) override;
   void OnExchangeOver(Exchange& exchange) override;
@@ -53,11 +58,19 @@ class HttpConnection final : public ActiveConnection,
   void Begin(http::Protocol protocol);
   void FillRefusalInfo(StreamInfo& info, std::string_view detail);
   void LearnTls(const net::Connection& connection);
+  // Overload acts on this connection now.
+  bool is_pressed() const { return worker_.overload().is_any() && !bypasses_overload_; }
+  Duration Scaled(ScaledTimer timer, Duration full) const {
+    return bypasses_overload_ ? full : worker_.overload().Scaled(timer, full);
+  }
+  void DrainIfPressed();
+  void OnIdle();
   void ArmIdleTimer();
   void End();
 
   Worker& worker_;
   const HttpOptions& options_;
+  HttpStats& stats_;
   DownstreamFacts facts_;
   HttpDate date_;
   std::shared_ptr<const RoutePin> pin_;
@@ -73,6 +86,7 @@ class HttpConnection final : public ActiveConnection,
   int refusal_status_ = 400;
   uint32_t requests_ = 0;
   bool is_draining_ = false;
+  bool bypasses_overload_ = false;
   bool is_over_ = false;
 };
 

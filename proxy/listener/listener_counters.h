@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <string_view>
+#include <utility>
 
 #include "lib/telemetry/metrics.h"
 
@@ -22,6 +23,29 @@ enum class ProxyHeaderEvent : uint8_t { kFound, kDisallowed, kError, kCount };
 class ListenerCounters final {
  public:
   ListenerCounters(telemetry::Registry* registry, telemetry::Recorder* recorder);
+  // A connection that a filter chain took, counted as open until this goes.
+  class Open final {
+   public:
+    Open() = default;
+    // `listener` outlives this.
+    Open(ListenerCounters& of, std::string_view listener);
+    ~Open() { Close(); }
+    Open(Open&& other) noexcept
+        : of_(std::exchange(other.of_, nullptr)), listener_(other.listener_) {}
+    Open& operator=(Open&& other) noexcept {
+      if (this == &other) return *this;
+      Close();
+      of_ = std::exchange(other.of_, nullptr);
+      listener_ = other.listener_;
+      return *this;
+    }
+
+   private:
+    void Close();
+    ListenerCounters* of_ = nullptr;
+    std::string_view listener_;
+  };
+
   // `listener` = its stat_prefix, or its address with _ for :.
   void Count(ListenerEvent event, std::string_view listener);
   void CountProxyHeader(ProxyHeaderEvent event, int version, std::string_view prefix);
@@ -32,6 +56,7 @@ class ListenerCounters final {
   std::array<telemetry::Family*, static_cast<size_t>(ListenerEvent::kCount)> events_{};
   std::array<telemetry::Family*, static_cast<size_t>(ProxyHeaderEvent::kCount)> headers_{};
   std::array<telemetry::Family*, 2> none_{};  // disallowed, allowed
+  telemetry::Family* active_ = nullptr;
 };
 
 }  // namespace meltemi::proxy
