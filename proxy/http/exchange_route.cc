@@ -33,7 +33,7 @@ void Exchange::FindRoute() {
 }
 
 void Exchange::RunFilters(size_t from) {
-  const auto& filters = options_.request_filters;
+  const auto& filters = options_->request_filters;
   for (size_t i = from; i < filters.size(); ++i) {
     stage_ = Stage::kFilters;
     switch (filters[i]->OnRequest(*this)) {
@@ -56,7 +56,7 @@ void Exchange::PauseFor(Duration delay) {
 void Exchange::OnPauseOver() {
   if (stage_ == Stage::kBackingOff) return StartAttempt();
   if (stage_ != Stage::kFilters) return;
-  switch (options_.request_filters[paused_filter_]->OnResumed(*this)) {
+  switch (options_->request_filters[paused_filter_]->OnResumed(*this)) {
     case HttpFilter::Verdict::kContinue:
       return RunFilters(paused_filter_ + 1);
     case HttpFilter::Verdict::kPaused:
@@ -114,7 +114,7 @@ bool Exchange::IsUpgradeAllowed() const {
     return -1;
   };
   const int by_route = decide(info_.route.route->forward()->upgrades);
-  return by_route >= 0 ? by_route == 1 : decide(options_.upgrades) == 1;
+  return by_route >= 0 ? by_route == 1 : decide(options_->upgrades) == 1;
 }
 
 void Exchange::ApplyMutations(std::initializer_list<const routing::HeaderMutations*> levels,
@@ -169,7 +169,7 @@ void Exchange::FinishRequestHead(const routing::ForwardAction& action) {
       routing::RewritePath(action, found.route->path, head.path, head.headers.arena());
   if (path.data() != head.path.data()) {
     info_.original_path = head.path;
-    if (!options_.suppresses_envoy_headers) {
+    if (!options_->suppresses_envoy_headers) {
       head.headers.Set(HeaderId::kXEnvoyOriginalPath, head.path);
     }
     head.path = path;
@@ -197,19 +197,19 @@ void Exchange::FinishResponseHead(http::ResponseHead& head, bool is_forwarded) {
   }
   using Server = HttpOptions::ServerHeader;
   const bool has_server = headers.Find(HeaderId::kServer) != nullptr;
-  if (options_.server_header == Server::kOverwrite) {
+  if (options_->server_header == Server::kOverwrite) {
     if (has_server) headers.Remove(HeaderId::kServer);
     headers.AddBorrowed(HeaderId::kServer, http::HeaderName(HeaderId::kServer),
-                        options_.server_name);
-  } else if (options_.server_header == Server::kAppendIfAbsent && !has_server) {
+                        options_->server_name);
+  } else if (options_->server_header == Server::kAppendIfAbsent && !has_server) {
     headers.AddBorrowed(HeaderId::kServer, http::HeaderName(HeaderId::kServer),
-                        options_.server_name);
+                        options_->server_name);
   }
   if (headers.Find(HeaderId::kDate) == nullptr) {
-    headers.Add(HeaderId::kDate, owner_.date().At(info_.start_wall));
+    headers.Add(HeaderId::kDate, owner_->date().At(info_.start_wall));
   }
-  if (!options_.via.empty()) headers.Add(HeaderId::kVia, options_.via);
-  if (options_.sets_request_id_in_response || is_trace_forced_) {
+  if (!options_->via.empty()) headers.Add(HeaderId::kVia, options_->via);
+  if (options_->sets_request_id_in_response || is_trace_forced_) {
     const std::string_view id = info_.request->headers.Get(HeaderId::kXRequestId);
     if (!id.empty()) headers.Set(HeaderId::kXRequestId, id);
   }

@@ -168,7 +168,7 @@ bool Exchange::ReadTimeouts(const routing::ForwardAction& action) {
 bool Exchange::ReadStreamDuration(const routing::ForwardAction& action,
                                   std::optional<Duration> asked) {
   if (!action.has_stream_duration) return true;  // the connection manager's, already armed
-  Duration duration = action.stream_duration_max.value_or(options_.stream_duration_max);
+  Duration duration = action.stream_duration_max.value_or(options_->stream_duration_max);
   bool is_bounded = duration > Duration(0);
   if (asked.has_value() && action.grpc_duration_max.has_value()) {
     const Duration max = *action.grpc_duration_max;
@@ -195,7 +195,7 @@ void Exchange::SetExpectedTimeout(const routing::ForwardAction& action) {
                           std::max(left, Duration(std::chrono::milliseconds(1))));
   }
   http::HeaderMap& headers = info_.request->headers;
-  if (!options_.suppresses_envoy_headers) {
+  if (!options_->suppresses_envoy_headers) {
     const fmt::format_int text(Milliseconds(expected));
     headers.Set(HeaderId::kXEnvoyExpectedRqTimeoutMs, {text.data(), text.size()});
   }
