@@ -35,6 +35,7 @@ void ProxyWorker::Adopt(std::shared_ptr<const Snapshot> snapshot) {
   snapshot_ = std::move(snapshot);
   upstreams_.Adopt(
       snapshot_);  // before listeners: no route may meet a cluster that is not there yet
+  http_.OnAdopted();
   listeners_.Adopt(*snapshot_);
 }
 

@@ -7,6 +7,7 @@
 
 #include "lib/telemetry/metrics.h"
 #include "proxy/config/snapshot.h"
+#include "proxy/http/worker_http.h"
 #include "proxy/listener/worker_listeners.h"
 #include "proxy/upstream/worker_upstreams.h"
 #include "proxy/worker.h"
@@ -28,6 +29,7 @@ class ProxyWorker final : public Worker {
   runtime::Loop& loop() override { return loop_; }
   net::BlockPool& blocks() override { return blocks_; }
   Upstreams& upstreams() override { return upstreams_; }
+  WorkerHttp& http() override { return http_; }
   Random& random() override { return random_; }
   const Clock& clock() const override { return RealClock(); }
   const std::shared_ptr<const Snapshot>& snapshot() const override { return snapshot_; }
@@ -41,8 +43,10 @@ class ProxyWorker final : public Worker {
   Random random_;
   std::unique_ptr<telemetry::Recorder> recorder_;
   std::shared_ptr<const Snapshot> snapshot_;
+  // Its connections use both others: destroyed before them.
   WorkerUpstreams upstreams_;
-  WorkerListeners listeners_;  // its connections use the upstreams: destroyed before them
+  WorkerHttp http_{*this};
+  WorkerListeners listeners_;
 };
 
 }  // namespace meltemi::proxy

@@ -44,21 +44,15 @@ DownstreamFacts FactsOf(const TcpSummary& summary) {
   facts.is_tls = from.is_tls;
   facts.remote = from.remote;
   facts.local = from.original_destination;
-  facts.remote_text = facts.remote.text();
-  facts.remote_ip = facts.remote.ip();
-  facts.local_text = facts.local.text();
-  facts.local_ip = facts.local.ip();
-  facts.server_name = from.server_name;
   facts.filter_chain_name = from.filter_chain_name;
   if (from.proxy_header != nullptr) {
-    facts.direct_text = from.direct_remote.text();
-    facts.proxy_header = from.proxy_header;
+    facts.proxied.reset(new DownstreamFacts::Proxied{.direct_remote = from.direct_remote,
+                                                     .header = from.proxy_header});
   }
-  if (const net::TlsPeer* peer = summary.downstream_tls) {
-    facts.peer_uri_san = peer->uri_san;
-    facts.peer_subject = peer->subject;
-    facts.tls_version = peer->version;
-    facts.tls_cipher = peer->cipher;
+  if (!from.server_name.empty() || summary.downstream_tls != nullptr) {
+    facts.tls = std::make_unique<TlsFacts>();
+    facts.tls->server_name = from.server_name;
+    facts.tls->peer = summary.downstream_tls;
   }
   return facts;
 }
@@ -83,6 +77,7 @@ class ConnectionLog final : public TcpObserver {
     if (summary.upstream_local != nullptr) info.upstream_local = *summary.upstream_local;
     if (summary.upstream_tls != nullptr) info.upstream_uri_san = summary.upstream_tls->uri_san;
     info.upstream_failure = summary.failure_detail;
+    info.downstream_failure = summary.downstream_failure;
     info.attempts = summary.attempts;
     info.flags = ParseFlags(summary.response_flags);
     info.termination_details = summary.termination_detail;

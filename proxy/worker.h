@@ -19,6 +19,7 @@ namespace meltemi::proxy {
 
 class ActiveConnection;
 class Upstreams;
+class WorkerHttp;
 struct Snapshot;
 
 // xoshiro256++ (Blackman, Vigna 2019): fast, not for secrets. Seeded once per worker from the
@@ -61,6 +62,7 @@ class Worker {
   virtual runtime::Loop& loop() = 0;
   virtual net::BlockPool& blocks() = 0;
   virtual Upstreams& upstreams() = 0;
+  virtual WorkerHttp& http() = 0;  // what HTTP connections share; proxy/http
   virtual Random& random() = 0;
   virtual const Clock& clock() const = 0;
   // What new connections and streams begin with; a stream that needs its parts later keeps the

@@ -40,11 +40,11 @@ Detected DetectProtocol(std::string_view first_bytes) {
 std::unique_ptr<ServerConnection> NewServerConnection(Protocol protocol,
                                                       std::unique_ptr<net::Connection> connection,
                                                       ServerConnectionCallbacks& callbacks,
-                                                      const Limits& limits) {
+                                                      const Limits& limits, ServerSpares* spares) {
   if (protocol == Protocol::kHttp2) {
     return h2::NewServerConnection(std::move(connection), callbacks, limits);
   }
-  return std::make_unique<h1::ServerConnection>(std::move(connection), callbacks, limits);
+  return std::make_unique<h1::ServerConnection>(std::move(connection), callbacks, limits, spares);
 }
 
 std::unique_ptr<ClientConnection> NewClientConnection(Protocol protocol,

@@ -65,7 +65,7 @@ class ServerConnectionCallbacks {
   // at once; OnHead follows. Returning without doing so resets the stream.
   virtual void OnStream(ServerStream& stream) = 0;
   // HTTP/1: bytes could not be parsed, and `head`, whose status is set, is about to be the answer.
-  // The callee may add fields, and returns a body that lives until the next call.
+  // The callee may add fields, and returns a body that lives as long as the head's arena.
   virtual std::string_view FillRefusal(ResponseHead& head, std::string_view detail) {
     (void)head, (void)detail;
     return {};
@@ -92,12 +92,16 @@ class ServerConnection {
   virtual void Close() = 0;
 };
 
+struct ServerSpares;
+
 // Chooses HTTP/2 when `protocol` says so; kHttp11 accepts 1.0 and 1.1. To detect from the first
-// bytes (Envoy's codec AUTO) use DetectProtocol on the peeked input.
+// bytes (Envoy's codec AUTO) use DetectProtocol on the peeked input. With `spares` the connections
+// of a thread share what requests need, without each keeps it for its own.
 std::unique_ptr<ServerConnection> NewServerConnection(Protocol protocol,
                                                       std::unique_ptr<net::Connection> connection,
                                                       ServerConnectionCallbacks& callbacks,
-                                                      const Limits& limits);
+                                                      const Limits& limits,
+                                                      ServerSpares* spares = nullptr);
 
 // What the first bytes of a connection are. kNeedMore until it can tell.
 enum class Detected : uint8_t { kNeedMore, kHttp10, kHttp11, kHttp2, kNotHttp };

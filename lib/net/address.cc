@@ -3,9 +3,8 @@
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
-#include <netinet/in.h>
-#include <sys/un.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstddef>
 #include <cstring>
@@ -13,42 +12,53 @@
 namespace meltemi::net {
 namespace {
 
-const sockaddr_in& V4(const sockaddr_storage& from) {
-  return reinterpret_cast<const sockaddr_in&>(from);
-}
-const sockaddr_in6& V6(const sockaddr_storage& from) {
-  return reinterpret_cast<const sockaddr_in6&>(from);
-}
-const sockaddr_un& Un(const sockaddr_storage& from) {
-  return reinterpret_cast<const sockaddr_un&>(from);
-}
-
 Status Refuse(std::string_view text, std::string_view why) {
   return absl::InvalidArgumentError(ToAbsl(fmt::format("address \"{}\": {}", text, why)));
 }
 
+size_t WritePort(uint16_t port, char* to) {
+  return static_cast<size_t>(std::to_chars(to, to + 5, port).ptr - to);
+}
+
+size_t WriteV4(in_addr ip, char* to) {
+  const auto* bytes = reinterpret_cast<const uint8_t*>(&ip);
+  char* at = to;
+  for (int i = 0; i < 4; ++i) {
+    if (i > 0) *at++ = '.';
+    at = std::to_chars(at, at + 3, bytes[i]).ptr;
+  }
+  return static_cast<size_t>(at - to);
+}
+
 }  // namespace
+
+Address Address::V4(in_addr ip, uint16_t port) {
+  Address address;
+  address.ip_.v4.sin_family = AF_INET;
+  address.ip_.v4.sin_addr = ip;
+  address.ip_.v4.sin_port = htons(port);
+  address.length_ = sizeof(sockaddr_in);
+  return address;
+}
+
+Address Address::V6(const in6_addr& ip, uint16_t port) {
+  Address address;
+  address.ip_.v6.sin6_family = AF_INET6;
+  address.ip_.v6.sin6_addr = ip;
+  address.ip_.v6.sin6_port = htons(port);
+  address.length_ = sizeof(sockaddr_in6);
+  return address;
+}
 
 StatusOr<Address> Address::ParseIp(std::string_view ip, uint16_t port) {
   char text[INET6_ADDRSTRLEN];
   if (ip.empty() || ip.size() >= sizeof text) return Refuse(ip, "not an IP address");
   std::memcpy(text, ip.data(), ip.size());
   text[ip.size()] = '\0';
-  Address address;
-  if (auto* v4 = reinterpret_cast<sockaddr_in*>(&address.storage_);
-      inet_pton(AF_INET, text, &v4->sin_addr) == 1) {
-    v4->sin_family = AF_INET;
-    v4->sin_port = htons(port);
-    address.length_ = sizeof *v4;
-    return address;
-  }
-  if (auto* v6 = reinterpret_cast<sockaddr_in6*>(&address.storage_);
-      inet_pton(AF_INET6, text, &v6->sin6_addr) == 1) {
-    v6->sin6_family = AF_INET6;
-    v6->sin6_port = htons(port);
-    address.length_ = sizeof *v6;
-    return address;
-  }
+  in_addr v4;
+  if (inet_pton(AF_INET, text, &v4) == 1) return V4(v4, port);
+  in6_addr v6;
+  if (inet_pton(AF_INET6, text, &v6) == 1) return V6(v6, port);
   return Refuse(ip, "not an IP address; write 10.0.0.1 or fd00::1");
 }
 
@@ -72,8 +82,7 @@ StatusOr<Address> Address::Parse(std::string_view text) {
 }
 
 StatusOr<Address> Address::Unix(std::string_view path) {
-  Address address;
-  auto* un = reinterpret_cast<sockaddr_un*>(&address.storage_);
+  auto un = std::make_shared<sockaddr_un>();
   if (path.empty()) return Refuse("unix:", "the path is empty");
   if (path.size() >= sizeof un->sun_path) {
     return Refuse(path, fmt::format("longer than {} bytes", sizeof un->sun_path - 1));
@@ -82,26 +91,29 @@ StatusOr<Address> Address::Unix(std::string_view path) {
   std::memcpy(un->sun_path, path.data(), path.size());
   const bool is_abstract = path.front() == '@';
   if (is_abstract) un->sun_path[0] = '\0';
+  Address address;
   address.length_ =
       static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size() + (is_abstract ? 0 : 1));
+  address.unix_ = std::move(un);
   return address;
 }
 
 Address Address::FromSockaddr(const sockaddr* from, socklen_t length) {
   Address address;
-  address.length_ = std::min<socklen_t>(length, sizeof address.storage_);
-  std::memcpy(&address.storage_, from, address.length_);
+  if (from->sa_family == AF_UNIX) {
+    auto un = std::make_shared<sockaddr_un>();
+    address.length_ = std::min<socklen_t>(length, sizeof *un);
+    std::memcpy(un.get(), from, address.length_);
+    address.unix_ = std::move(un);
+  } else {
+    address.length_ = std::min<socklen_t>(length, sizeof address.ip_);
+    std::memcpy(&address.ip_, from, address.length_);
+  }
   return address;
 }
 
 Address Address::Ipv4(uint32_t host_order_ip, uint16_t port) {
-  Address address;
-  auto* v4 = reinterpret_cast<sockaddr_in*>(&address.storage_);
-  v4->sin_family = AF_INET;
-  v4->sin_addr.s_addr = htonl(host_order_ip);
-  v4->sin_port = htons(port);
-  address.length_ = sizeof *v4;
-  return address;
+  return V4({htonl(host_order_ip)}, port);
 }
 
 bool Address::is_any() const {
@@ -110,49 +122,68 @@ bool Address::is_any() const {
 }
 
 uint16_t Address::port() const {
-  if (family() == AF_INET) return ntohs(V4(storage_).sin_port);
-  if (family() == AF_INET6) return ntohs(V6(storage_).sin6_port);
+  if (family() == AF_INET) return ntohs(ip_.v4.sin_port);
+  if (family() == AF_INET6) return ntohs(ip_.v6.sin6_port);
   return 0;
 }
 
 Address Address::WithPort(uint16_t port) const {
   Address copy = *this;
   if (family() == AF_INET) {
-    reinterpret_cast<sockaddr_in*>(&copy.storage_)->sin_port = htons(port);
+    copy.ip_.v4.sin_port = htons(port);
   } else if (family() == AF_INET6) {
-    reinterpret_cast<sockaddr_in6*>(&copy.storage_)->sin6_port = htons(port);
+    copy.ip_.v6.sin6_port = htons(port);
   }
   return copy;
 }
 
+size_t Address::WriteIp(char* to) const {
+  if (family() == AF_INET) return WriteV4(ip_.v4.sin_addr, to);
+  if (family() != AF_INET6) return 0;
+  inet_ntop(AF_INET6, &ip_.v6.sin6_addr, to, INET6_ADDRSTRLEN);
+  return std::strlen(to);
+}
+
+size_t Address::WriteText(char* to) const {
+  char* at = to;
+  if (is_ip()) {
+    const bool has_brackets = family() == AF_INET6;
+    if (has_brackets) *at++ = '[';
+    at += WriteIp(at);
+    if (has_brackets) *at++ = ']';
+    *at++ = ':';
+    at += WritePort(port(), at);
+  } else if (family() == AF_UNIX) {
+    constexpr std::string_view kScheme = "unix:";
+    constexpr size_t kPath = offsetof(sockaddr_un, sun_path);
+    at = std::copy(kScheme.begin(), kScheme.end(), at);
+    if (length_ > kPath) {
+      const char* const path = unix_->sun_path;
+      const bool is_abstract = *path == '\0';
+      const size_t bytes = is_abstract ? length_ - kPath : strnlen(path, length_ - kPath);
+      at = std::copy_n(path, bytes, at);
+      if (is_abstract) to[kScheme.size()] = '@';
+    }
+  }
+  return static_cast<size_t>(at - to);
+}
+
 std::string Address::ip() const {
-  char text[INET6_ADDRSTRLEN];
-  const std::string_view bytes = ip_bytes();
-  if (bytes.empty()) return "";
-  return inet_ntop(family(), bytes.data(), text, sizeof text);
+  char text[kTextBytesMax];
+  return {text, WriteIp(text)};
 }
 
 std::string Address::text() const {
-  if (family() == AF_INET) return fmt::format("{}:{}", ip(), port());
-  if (family() == AF_INET6) return fmt::format("[{}]:{}", ip(), port());
-  if (family() != AF_UNIX) return "";
-  constexpr size_t kPath = offsetof(sockaddr_un, sun_path);
-  if (length_ <= kPath) return "unix:";
-  std::string path(Un(storage_).sun_path, length_ - kPath);
-  if (path.front() == '\0') {
-    path.front() = '@';
-  } else {
-    path.resize(std::strlen(path.c_str()));
-  }
-  return "unix:" + path;
+  char text[kTextBytesMax];
+  return {text, WriteText(text)};
 }
 
 std::string_view Address::ip_bytes() const {
   if (family() == AF_INET) {
-    return {reinterpret_cast<const char*>(&V4(storage_).sin_addr), sizeof(in_addr)};
+    return {reinterpret_cast<const char*>(&ip_.v4.sin_addr), sizeof(in_addr)};
   }
   if (family() == AF_INET6) {
-    return {reinterpret_cast<const char*>(&V6(storage_).sin6_addr), sizeof(in6_addr)};
+    return {reinterpret_cast<const char*>(&ip_.v6.sin6_addr), sizeof(in6_addr)};
   }
   return {};
 }
@@ -162,14 +193,14 @@ bool Address::operator==(const Address& other) const {
   if (is_ip()) {
     // Not the whole structure: flow labels and padding do not name a peer.
     return port() == other.port() && ip_bytes() == other.ip_bytes() &&
-           (family() == AF_INET || V6(storage_).sin6_scope_id == V6(other.storage_).sin6_scope_id);
+           (family() == AF_INET || ip_.v6.sin6_scope_id == other.ip_.v6.sin6_scope_id);
   }
-  return length_ == other.length_ && std::memcmp(&storage_, &other.storage_, length_) == 0;
+  return length_ == other.length_ && std::memcmp(data(), other.data(), length_) == 0;
 }
 
 size_t Address::Hash() const {
   if (is_ip()) return std::hash<std::string_view>()(ip_bytes()) * 31 + port();
-  return std::hash<std::string_view>()({reinterpret_cast<const char*>(&storage_), length_});
+  return std::hash<std::string_view>()({reinterpret_cast<const char*>(data()), length_});
 }
 
 }  // namespace meltemi::net

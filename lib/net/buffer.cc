@@ -12,33 +12,35 @@ namespace meltemi::net {
 void Buffer::Append(std::string_view bytes) {
   if (bytes.empty()) return;
   std::memcpy(Reserve(bytes.size()), bytes.data(), bytes.size());
-  end_ += bytes.size();
+  Commit(bytes.size());
 }
 
 char* Buffer::Reserve(size_t bytes) {
-  if (capacity_ - end_ >= bytes && data_ != nullptr) return data_ + end_;
+  if (writable_bytes() >= bytes && data_ != nullptr) return data_ + end_;
   const size_t held = size();
   if (data_ != nullptr && held + bytes <= capacity_) {
     std::memmove(data_, data_ + begin_, held);
   } else {
     const size_t needed = held + bytes;
     const bool fits_block = needed <= BlockPool::kBlockBytes;
-    const size_t capacity =
-        fits_block ? BlockPool::kBlockBytes : std::max(needed, 2 * std::max(capacity_, needed / 2));
+    const size_t capacity = fits_block
+                                ? BlockPool::kBlockBytes
+                                : std::max(needed, 2 * std::max<size_t>(capacity_, needed / 2));
+    MELTEMI_CHECK(capacity <= UINT32_MAX);
     char* grown = fits_block ? pool_.Take() : new char[capacity];
     if (held > 0) std::memcpy(grown, data_ + begin_, held);
     Clear();
     data_ = grown;
-    capacity_ = capacity;
+    capacity_ = static_cast<uint32_t>(capacity);
   }
   begin_ = 0;
-  end_ = held;
+  end_ = static_cast<uint32_t>(held);
   return data_ + end_;
 }
 
 void Buffer::Consume(size_t bytes) {
   MELTEMI_CHECK(bytes <= size());
-  begin_ += bytes;
+  begin_ += static_cast<uint32_t>(bytes);
   if (begin_ == end_) Clear();
 }
 

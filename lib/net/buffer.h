@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
 
 #include "lib/runtime/block_pool.h"
@@ -21,9 +22,9 @@ class Buffer final {
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
 
-  std::string_view view() const { return {data_ + begin_, end_ - begin_}; }
+  std::string_view view() const { return {data_ + begin_, size()}; }
   char* mutable_data() { return data_ + begin_; }
-  size_t size() const { return end_ - begin_; }
+  size_t size() const { return size_t{end_} - begin_; }
   bool empty() const { return begin_ == end_; }
   BlockPool& pool() { return pool_; }
 
@@ -31,7 +32,7 @@ class Buffer final {
   // Room for at least `bytes` at the end; write there, then Commit what was written.
   char* Reserve(size_t bytes);
   size_t writable_bytes() const { return capacity_ - end_; }
-  void Commit(size_t bytes) { end_ += bytes; }
+  void Commit(size_t bytes) { end_ += static_cast<uint32_t>(bytes); }
   // Drops bytes from the front; an empty buffer gives its memory back.
   void Consume(size_t bytes);
   void Clear();
@@ -41,9 +42,10 @@ class Buffer final {
  private:
   BlockPool& pool_;
   char* data_ = nullptr;
-  size_t begin_ = 0;
-  size_t end_ = 0;
-  size_t capacity_ = 0;
+  // Far below 4 GiB: whoever fills a buffer has a limit.
+  uint32_t begin_ = 0;
+  uint32_t end_ = 0;
+  uint32_t capacity_ = 0;
 };
 
 }  // namespace meltemi::net

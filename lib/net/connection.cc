@@ -20,6 +20,16 @@ IoResult ResultOf(ssize_t count) {
   return {IsWouldBlock(count) ? IoState::kWouldBlock : IoState::kError, 0};
 }
 
+// Fills `address` by asking the kernel, unless it is known or there is no socket any more.
+const Address& Learn(Address& address, decltype(getpeername) ask, int fd) {
+  if (address.family() != AF_UNSPEC || fd < 0) return address;
+  sockaddr_storage storage;
+  socklen_t length = sizeof storage;
+  auto* raw = reinterpret_cast<sockaddr*>(&storage);
+  if (ask(fd, raw, &length) == 0) address = Address::FromSockaddr(raw, length);
+  return address;
+}
+
 int SocketError(int fd) {
   int error = 0;
   socklen_t length = sizeof error;
@@ -64,7 +74,7 @@ std::unique_ptr<Connection> Connection::Connect(runtime::Loop& loop, BlockPool& 
 
 void Connection::ConnectNow(const Address& to) {
   state_ = State::kConnecting;
-  remote_ = to;
+  ends().remote = to;
   if (!socket_.valid() || (connect(socket_.get(), to.data(), to.length()) != 0 &&
                            errno != EINPROGRESS && errno != EINTR)) {
     failure_ = CloseReason::kConnectFailed;
@@ -103,28 +113,17 @@ Status Connection::WatchSocket() {
                            is_connecting ? StreamUse::kConnecting : StreamUse::kConnected);
 }
 
+Connection::Ends& Connection::ends() const {
+  if (ends_ == nullptr) ends_ = std::make_unique<Ends>();
+  return *ends_;
+}
+
 const Address& Connection::remote_address() const {
-  if (remote_.family() == AF_UNSPEC && socket_.valid()) {
-    sockaddr_storage storage;
-    socklen_t length = sizeof storage;
-    auto* address = reinterpret_cast<sockaddr*>(&storage);
-    if (getpeername(socket_.get(), address, &length) == 0) {
-      remote_ = Address::FromSockaddr(address, length);
-    }
-  }
-  return remote_;
+  return Learn(ends().remote, getpeername, socket_.get());
 }
 
 const Address& Connection::local_address() const {
-  if (local_.family() == AF_UNSPEC && socket_.valid()) {
-    sockaddr_storage storage;
-    socklen_t length = sizeof storage;
-    auto* address = reinterpret_cast<sockaddr*>(&storage);
-    if (getsockname(socket_.get(), address, &length) == 0) {
-      local_ = Address::FromSockaddr(address, length);
-    }
-  }
-  return local_;
+  return Learn(ends().local, getsockname, socket_.get());
 }
 
 // Runs a callback; false when it destroyed or closed the connection.

@@ -165,8 +165,6 @@ class Connection final : private runtime::StreamHandler, private runtime::Deferr
   }
   const Address& remote_address() const;  // asked of the kernel once, at the first call
   const Address& local_address() const;
-  // Who the peer speaks for, where a header told (PROXY protocol); instead of the socket's own.
-  void set_remote_address(const Address& remote) { remote_ = remote; }
   runtime::Loop& loop() { return loop_; }
   int fd() const { return socket_.get(); }
   uint64_t bytes_received() const { return bytes_received_; }
@@ -208,6 +206,10 @@ class Connection final : private runtime::StreamHandler, private runtime::Deferr
   void OnTimer();
   template <typename Function>
   bool Tell(Function function);
+  struct Ends {
+    Address remote, local;
+  };
+  Ends& ends() const;
 
   runtime::Loop& loop_;
   Fd socket_;
@@ -217,8 +219,7 @@ class Connection final : private runtime::StreamHandler, private runtime::Deferr
   Buffer input_;
   Buffer output_;
   Buffer sending_;  // plain bytes the loop is sending, or that a full socket left; before output_
-  mutable Address remote_;
-  mutable Address local_;
+  mutable std::unique_ptr<Ends> ends_;     // made when somebody asks
   std::unique_ptr<runtime::Timer> timer_;  // connect timeout, then linger
   Duration connect_timeout_{};
   bool* destroyed_ = nullptr;  // set while a callback runs

@@ -4,8 +4,9 @@
 
 namespace meltemi::proxy {
 
-// Unmaps what the start read of program code (parsers, registration of message types) and gives
-// free heap back. What is needed again comes from the page cache, one minor fault each.
+// Unmaps what the start read of the program's and its libraries' files (parsers, registration of
+// message types, relocations, symbols, descriptors) and gives free heap back. What is needed again
+// comes from the page cache, one minor fault each.
 void ReturnStartupMemory();
 
 }  // namespace meltemi::proxy

@@ -260,7 +260,7 @@ class StatsFilter final : public HttpFilter {
     };
     add(info.cluster_name);
     add(info.grpc_status);
-    add(info.downstream->peer_uri_san);
+    add(info.downstream->peer_uri_san());
     add(info.upstream_uri_san);
     add(info.upstream_workload);
     if (info.cluster_info != nullptr) add(info.cluster_info->service_host);
@@ -293,14 +293,14 @@ class StatsFilter final : public HttpFilter {
   }
 
   void PutInbound(const StreamInfo& info, Labels& labels) const {
-    const std::string& principal = info.downstream->peer_uri_san;
+    const std::string_view principal = info.downstream->peer_uri_san();
     if (info.downstream_peer != nullptr) PutSource(PartyOf(*info.downstream_peer), labels);
     if (const std::string proven = NamespaceOf(principal); !proven.empty()) {
       labels[kSourceNamespace] = proven;
     }
     PutDestination(PartyOf(node_), labels);
     labels[kSourcePrincipal] = principal;
-    labels[kDestinationPrincipal] = info.downstream->local_uri_san;
+    labels[kDestinationPrincipal] = info.downstream->local_uri_san();
     const ClusterInfo* cluster = info.cluster_info;
     const bool is_known = cluster != nullptr && !cluster->service_host.empty();
     labels[kDestinationService] = is_known ? cluster->service_host : node_.canonical_service;

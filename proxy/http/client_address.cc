@@ -72,13 +72,10 @@ Entry EntryBehindRanges(std::string_view list, const std::vector<IpRange>& trust
 
 void AppendPeer(const DownstreamFacts& downstream, std::string_view list,
                 http::HeaderMap& headers) {
-  if (downstream.remote_ip.empty()) return;
-  if (list.empty()) {
-    if (headers.Find(HeaderId::kXForwardedFor) != nullptr) headers.Remove(HeaderId::kXForwardedFor);
-    return headers.AddBorrowed(HeaderId::kXForwardedFor, http::HeaderName(HeaderId::kXForwardedFor),
-                               downstream.remote_ip);
-  }
-  const std::string_view peer = downstream.remote_ip;
+  char ip[net::Address::kTextBytesMax];
+  const std::string_view peer(ip, downstream.remote.WriteIp(ip));
+  if (peer.empty()) return;
+  if (list.empty()) return headers.Set(HeaderId::kXForwardedFor, peer);
   char* const text = headers.arena().Allocate(list.size() + 1 + peer.size());
   std::memcpy(text, list.data(), list.size());
   text[list.size()] = ',';

@@ -35,7 +35,7 @@ struct SubjectNames {
 };
 
 // All of them; the facts of the connection hold the first of each only.
-SubjectNames NamesOf(const std::string& der) {
+SubjectNames NamesOf(std::string_view der) {
   SubjectNames names;
   const auto* bytes = reinterpret_cast<const uint8_t*>(der.data());
   X509* const certificate = d2i_X509(nullptr, &bytes, static_cast<long>(der.size()));
@@ -56,7 +56,7 @@ SubjectNames NamesOf(const std::string& der) {
 }
 
 // PEM with what a header or a delimiter could mistake escaped, as Envoy has it.
-void AppendPem(const std::string& der, fmt::memory_buffer& to) {
+void AppendPem(std::string_view der, fmt::memory_buffer& to) {
   constexpr size_t kLineBytes = 48;  // 64 characters
   const auto append = [&](std::string_view text) {
     for (const char c : text) {
@@ -82,13 +82,17 @@ void AppendPem(const std::string& der, fmt::memory_buffer& to) {
 }  // namespace
 
 // Keys in Envoy's order: By, Hash, Cert, Subject, URI, DNS. Subject and URI stand there empty too.
-std::string ClientCertElement(const HttpOptions& options, const DownstreamFacts& downstream) {
-  fmt::memory_buffer to;
-  if (!downstream.local_uri_san.empty()) {
-    AppendKey("By", to);
-    AppendValue(downstream.local_uri_san, to);
+std::string ClientCertElement(const HttpOptions& options, const TlsFacts& tls) {
+  using Mode = HttpOptions::ClientCert;
+  if (options.client_cert != Mode::kAppendForward && options.client_cert != Mode::kSanitizeSet) {
+    return {};
   }
-  const std::string& der = downstream.peer_certificate_der;
+  fmt::memory_buffer to;
+  if (!tls.local_uri_san.empty()) {
+    AppendKey("By", to);
+    AppendValue(tls.local_uri_san, to);
+  }
+  const std::string_view der = tls.peer->certificate_der;
   uint8_t digest[SHA256_DIGEST_LENGTH];
   SHA256(reinterpret_cast<const uint8_t*>(der.data()), der.size(), digest);
   AppendKey("Hash", to);
@@ -102,10 +106,10 @@ std::string ClientCertElement(const HttpOptions& options, const DownstreamFacts&
   if (options.cert_has_subject) {
     // RFC 4514's form has escaped what could end the quotation.
     AppendKey("Subject", to);
-    fmt::format_to(std::back_inserter(to), "\"{}\"", downstream.peer_subject);
+    fmt::format_to(std::back_inserter(to), "\"{}\"", tls.peer->subject);
   }
   // A certificate that nobody verified names nobody.
-  const bool is_known = !downstream.peer_uri_san.empty() || !downstream.peer_dns_san.empty();
+  const bool is_known = !tls.peer->uri_san.empty() || !tls.peer->dns_san.empty();
   const SubjectNames names = is_known ? NamesOf(der) : SubjectNames{};
   const auto append_all = [&](std::string_view key, const std::vector<std::string>& values) {
     for (const std::string& value : values) {
@@ -133,7 +137,7 @@ void ForwardClientCert(const HttpOptions& options, const DownstreamFacts& downst
     return;
   }
   if (mode == Mode::kForwardOnly) return;
-  const std::string_view element = downstream.client_cert_element;
+  const std::string_view element = downstream.tls->client_cert_element;
   const std::string_view before =
       mode == Mode::kAppendForward ? headers.Joined(kName) : std::string_view();
   if (!before.empty()) {

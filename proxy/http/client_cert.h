@@ -11,7 +11,8 @@
 namespace meltemi::proxy {
 
 // What a connection's requests say of its client: made once per connection, kept in its facts.
-std::string ClientCertElement(const HttpOptions& options, const DownstreamFacts& downstream);
+// For a verified peer; "" where the options never send it.
+std::string ClientCertElement(const HttpOptions& options, const TlsFacts& tls);
 
 void ForwardClientCert(const HttpOptions& options, const DownstreamFacts& downstream,
                        http::HeaderMap& headers);

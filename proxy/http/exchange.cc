@@ -10,11 +10,8 @@
 
 namespace meltemi::proxy {
 
-Exchange::Exchange(ExchangeOwner& owner)
-    : owner_(owner),
-      worker_(owner.worker()),
-      options_(owner.options()),
-      stats_(owner.stats()),
+Exchange::Exchange(Worker& worker)
+    : worker_(worker),
       arena_(512),
       attempt_(*this),
       local_head_(arena_),
@@ -26,23 +23,26 @@ Exchange::Exchange(ExchangeOwner& owner)
       duration_timer_(worker_.loop(), [this] { OnDurationTimeout(); }),
       pause_timer_(worker_.loop(), [this] { OnPauseOver(); }) {}
 
-void Exchange::Begin(http::ServerStream& stream) {
+void Exchange::Begin(ExchangeOwner& owner, http::ServerStream& stream) {
+  owner_ = &owner;
+  options_ = &owner.options();
+  stats_ = &owner.stats();
   down_ = &stream;
   stage_ = Stage::kFilters;
   const bool is_http2 = stream.request().protocol == http::Protocol::kHttp2;
-  stats_.Count(HttpStat::kRequests);
-  stats_.Count(is_http2 ? HttpStat::kRequestsHttp2 : HttpStat::kRequestsHttp1);
-  stats_.Count(HttpStat::kRequestsActive);
+  stats_->Count(HttpStat::kRequests);
+  stats_->Count(is_http2 ? HttpStat::kRequestsHttp2 : HttpStat::kRequestsHttp1);
+  stats_->Count(HttpStat::kRequestsActive);
   stream.SetCallbacks(this);
 }
 
 void Exchange::OnHead(bool end_stream) {
   info_.worker = &worker_;
-  info_.downstream = &owner_.downstream();
+  info_.downstream = &owner_->downstream();
   info_.request = &down_->request();
   info_.arena = &arena_;
   info_.random = worker_.random().Next();
-  info_.pin = owner_.pin();
+  info_.pin = owner_->pin();
   info_.start = worker_.loop().Now();
   info_.start_wall = worker_.clock().Wall();
   http::RequestHead& head = *info_.request;
@@ -50,21 +50,22 @@ void Exchange::OnHead(bool end_stream) {
   info_.is_grpc = IsGrpc(head.headers);
   is_request_taken_ = end_stream;
   if (end_stream) info_.request_end = info_.start;
-  if (worker_.overload().is_any() && owner_.ShedsRequest()) {
+  if (worker_.overload().is_any() && owner_->ShedsRequest()) {
     return Reply({503, "envoy overloaded", "overload", -1});
   }
 
-  const IngestResult ingested = Ingest(options_, *info_.downstream, worker_.random(), head);
+  const IngestResult ingested = Ingest(*options_, *info_.downstream, worker_.random(), head);
   info_.client_ip = ingested.client_ip;
   is_internal_ = ingested.is_internal;
   is_trace_forced_ = ingested.is_trace_forced;
   is_tunnel_ = !head.upgrade.empty() || head.method == "CONNECT";
-  stream_idle_ = options_.stream_idle_timeout;
+  stream_idle_ = options_->stream_idle_timeout;
   Touch();
-  if (!end_stream && options_.request_timeout > Duration(0)) {
-    timeout_timer_.Arm(options_.request_timeout);
+  if (!end_stream && options_->request_timeout > Duration(0)) {
+    timeout_timer_.Arm(options_->request_timeout);
   }
-  if (options_.stream_duration_max > Duration(0)) duration_timer_.Arm(options_.stream_duration_max);
+  if (options_->stream_duration_max > Duration(0))
+    duration_timer_.Arm(options_->stream_duration_max);
   if (!ingested.location.empty() && !info_.is_grpc) {  // gRPC knows no redirects
     return SendRedirect(ingested.status, ingested.location, ingested.details);
   }
@@ -196,11 +197,11 @@ void Exchange::SendHead(http::ResponseHead& head, bool end_stream) {
   info_.response = &head;
   info_.status = head.status;
   info_.response_start = worker_.loop().Now();
-  for (const auto& filter : options_.response_filters) filter->OnResponse(*this);
+  for (const auto& filter : options_->response_filters) filter->OnResponse(*this);
   info_.status = head.status;
-  stats_.CountAnswer(head.status);
+  stats_->CountAnswer(head.status);
   info_.response_head_bytes = head.headers.bytes();
-  if (!options_.logged_response_headers.empty()) KeepHeaders(head.headers);
+  if (!options_->logged_response_headers.empty()) KeepHeaders(head.headers);
   if (const std::string_view* status = head.headers.Find(http::HeaderId::kGrpcStatus)) {
     info_.grpc_status = arena_.Copy(*status);
   }
@@ -209,7 +210,7 @@ void Exchange::SendHead(http::ResponseHead& head, bool end_stream) {
 
 void Exchange::KeepHeaders(const http::HeaderMap& headers) {
   using Kept = StreamInfo::KeptHeader;
-  const auto& wanted = options_.logged_response_headers;
+  const auto& wanted = options_->logged_response_headers;
   char* const room = arena_.Allocate(wanted.size() * sizeof(Kept), alignof(Kept));
   auto* const kept = reinterpret_cast<Kept*>(room);
   size_t count = 0;
@@ -234,11 +235,11 @@ void Exchange::Reply(const LocalReply& reply) {
   info_.is_local = true;
   // After a bad request nobody can tell where the next one begins (Envoy).
   // One that takes too long may never end.
-  if (reply.status == 400 || reply.status == 408 || is_tunnel_) owner_.EndWithResponse();
+  if (reply.status == 400 || reply.status == 408 || is_tunnel_) owner_->EndWithResponse();
   info_.local_reply_body = reply.body;
   LocalReplyMapping::Reply mapped{reply.status, reply.body, {}, nullptr};
-  if (options_.local_replies != nullptr) {
-    mapped = options_.local_replies->Map(info_, reply.status, reply.body);
+  if (options_->local_replies != nullptr) {
+    mapped = options_->local_replies->Map(info_, reply.status, reply.body);
     info_.status = reply.status;  // which headers still tell
     if (mapped.headers != nullptr) ApplyMutations({mapped.headers}, &local_head_);
   }
@@ -266,7 +267,7 @@ void Exchange::PumpLocalBody() {
 void Exchange::ResetDownstream() {
   if (down_ == nullptr) return;
   http::ServerStream* const stream = down_;
-  stats_.Count(HttpStat::kRequestsWeReset);
+  stats_->Count(HttpStat::kRequestsWeReset);
   Conclude();
   stream->Reset(http::ResetReason::kLocal);
   attempt_.Cancel();
@@ -276,7 +277,7 @@ void Exchange::ResetDownstream() {
 void Exchange::OnReset(http::ResetReason reason) {
   const bool is_stream_reset = reason == http::ResetReason::kRemoteReset &&
                                info_.request->protocol == http::Protocol::kHttp2;
-  if (is_stream_reset || !is_response_ended_) stats_.Count(HttpStat::kRequestsReset);
+  if (is_stream_reset || !is_response_ended_) stats_->Count(HttpStat::kRequestsReset);
   if (is_response_ended_) {
     // Only the rest of the request was missing.
   } else if (is_stream_reset) {
@@ -309,19 +310,14 @@ void Exchange::OnFinished() {
 
 void Exchange::Conclude() {
   if (info_.end == MonotonicTime{}) info_.end = worker_.loop().Now();
-  stats_.Uncount(HttpStat::kRequestsActive);
-  if (is_upgraded_) stats_.Uncount(HttpStat::kUpgradesActive);
-  idle_timer_.Disarm();
-  timeout_timer_.Disarm();
-  per_try_timer_.Disarm();
-  try_idle_timer_.Disarm();
-  duration_timer_.Disarm();
-  pause_timer_.Disarm();
+  stats_->Uncount(HttpStat::kRequestsActive);
+  if (is_upgraded_) stats_->Uncount(HttpStat::kUpgradesActive);
+  DisarmTimers();
   EndRetry();
   for (const auto& mirror : mirrors_) mirror->Feed({}, true);
   mirrors_.clear();
-  for (const auto& filter : options_.end_filters) filter->OnEnd(info_);
-  for (const auto& log : options_.access_logs) log->Write(info_);
+  for (const auto& filter : options_->end_filters) filter->OnEnd(info_);
+  for (const auto& log : options_->access_logs) log->Write(info_);
   stage_ = Stage::kOver;
   down_ = nullptr;
 }
@@ -329,10 +325,20 @@ void Exchange::Conclude() {
 void Exchange::HandBackIfOver() {
   if (stage_ != Stage::kOver || down_ != nullptr || !attempt_.is_idle()) return;
   Forget();
-  owner_.OnExchangeOver(*this);
+  owner_->OnExchangeOver(*this);
+}
+
+void Exchange::DisarmTimers() {
+  idle_timer_.Disarm();
+  timeout_timer_.Disarm();
+  per_try_timer_.Disarm();
+  try_idle_timer_.Disarm();
+  duration_timer_.Disarm();
+  pause_timer_.Disarm();
 }
 
 void Exchange::Forget() {
+  DisarmTimers();
   stage_ = Stage::kFree;
   is_request_taken_ = is_response_started_ = is_response_ended_ = is_forwarded_ = false;
   is_upgraded_ = is_internal_ = is_local_ = is_trace_forced_ = is_tunnel_ = false;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// One request and its response on their way through the proxy. Worker-local; owned and reused by
-// its HttpConnection, so that a request after warm-up allocates nothing.
+// One request and its response on their way through the proxy. Worker-local; used again for the
+// next request of any connection of the worker, so that a request after warm-up allocates nothing
+// and an idle connection holds no exchange.
 //
 // Bodies move by pull: bytes stay in the sending side's stream until the other side takes them, so
 // a slow receiver stops the sender without any watermark.
@@ -44,7 +45,6 @@ enum class ClusterStat : uint8_t;
 // What an exchange needs of the connection it lives on.
 class ExchangeOwner {
  public:
-  virtual Worker& worker() = 0;
   virtual const HttpOptions& options() const = 0;
   virtual const DownstreamFacts& downstream() = 0;
   virtual const std::shared_ptr<const RoutePin>& pin() = 0;
@@ -67,11 +67,12 @@ class ExchangeOwner {
 
 class Exchange final : public FilterStream, private http::StreamCallbacks, private AttemptOwner {
  public:
-  explicit Exchange(ExchangeOwner& owner);
+  explicit Exchange(Worker& worker);
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;
 
-  void Begin(http::ServerStream& stream);
+  // `owner` is asked and told until it was handed the exchange back.
+  void Begin(ExchangeOwner& owner, http::ServerStream& stream);
   // The client's connection is gone, and the stream with it.
   void Abort();
   // The worker's overload levels changed.
@@ -107,8 +108,9 @@ class Exchange final : public FilterStream, private http::StreamCallbacks, priva
   void ResetDownstream();
   void Conclude();  // the client's side is over: log
   void HandBackIfOver();
-  void Forget();  // ready for the next request
-  void Touch();   // progress, for the idle timer
+  void Forget();  // ready for the next request, of whomever
+  void DisarmTimers();
+  void Touch();  // progress, for the idle timer
 
   // -- filters, route, heads (exchange_route.cc)
   void FindRoute();
@@ -168,10 +170,10 @@ class Exchange final : public FilterStream, private http::StreamCallbacks, priva
   // An upgrade or CONNECT whose request has no end before its answer.
   bool waits_for_upgrade() const { return is_tunnel_ && !is_response_started_; }
 
-  ExchangeOwner& owner_;
   Worker& worker_;
-  const HttpOptions& options_;
-  HttpStats& stats_;
+  ExchangeOwner* owner_ = nullptr;  // of the present request, like the next
+  const HttpOptions* options_ = nullptr;
+  HttpStats* stats_ = nullptr;
   Arena arena_;  // texts of ours; reset for each request
   http::ServerStream* down_ = nullptr;
   Attempt attempt_;

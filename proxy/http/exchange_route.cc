@@ -33,7 +33,7 @@ void Exchange::FindRoute() {
 }
 
 void Exchange::RunFilters(size_t from) {
-  const auto& filters = options_.request_filters;
+  const auto& filters = options_->request_filters;
   for (size_t i = from; i < filters.size(); ++i) {
     stage_ = Stage::kFilters;
     switch (filters[i]->OnRequest(*this)) {
@@ -56,7 +56,7 @@ void Exchange::PauseFor(Duration delay) {
 void Exchange::OnPauseOver() {
   if (stage_ == Stage::kBackingOff) return StartAttempt();
   if (stage_ != Stage::kFilters) return;
-  switch (options_.request_filters[paused_filter_]->OnResumed(*this)) {
+  switch (options_->request_filters[paused_filter_]->OnResumed(*this)) {
     case HttpFilter::Verdict::kContinue:
       return RunFilters(paused_filter_ + 1);
     case HttpFilter::Verdict::kPaused:
@@ -73,11 +73,11 @@ void Exchange::SendRedirect(int status, std::string_view location, std::string_v
 
 void Exchange::FollowRoute() {
   stage_ = Stage::kRouting;
-  stats_.Count(HttpStat::kRouted);
+  stats_->Count(HttpStat::kRouted);
   const routing::Found& found = info_.route;
   if (found.route == nullptr) {
     info_.flags.Set(ResponseFlag::kNoRouteFound);
-    stats_.Count(HttpStat::kNoRoute);
+    stats_->Count(HttpStat::kNoRoute);
     return Reply({404, "", "route_not_found", -1});
   }
   http::RequestHead& head = *info_.request;
@@ -85,28 +85,28 @@ void Exchange::FollowRoute() {
   const Tls tls = found.host->tls_requirement;
   if (head.scheme != "https" &&
       (tls == Tls::kAll || (tls == Tls::kExternalOnly && !is_internal_))) {
-    stats_.Count(HttpStat::kDirectResponses);
+    stats_->Count(HttpStat::kDirectResponses);
     return SendRedirect(301, routing::HttpsLocation(head, head.headers.arena()), "direct_response");
   }
   const routing::Route& route = *found.route;
   if (const auto* redirect = std::get_if<routing::RedirectAction>(&route.action)) {
-    stats_.Count(HttpStat::kDirectResponses);
+    stats_->Count(HttpStat::kDirectResponses);
     return SendRedirect(redirect->status,
                         routing::Location(*redirect, route.path, head, head.headers.arena()),
                         "direct_response");
   }
   if (const auto* direct = std::get_if<routing::DirectResponse>(&route.action)) {
-    stats_.Count(HttpStat::kDirectResponses);
+    stats_->Count(HttpStat::kDirectResponses);
     return Reply({direct->status, direct->body, "direct_response", -1});
   }
   if (is_tunnel_ && !IsUpgradeAllowed()) {
-    stats_.Count(HttpStat::kRequestsUpgradeRefused);
+    stats_->Count(HttpStat::kRequestsUpgradeRefused);
     return Reply({403, "", "upgrade_failed", -1});
   }
   const routing::ForwardAction& action = *route.forward();
   if (info_.cluster_info == nullptr) {
     info_.flags.Set(ResponseFlag::kNoClusterFound);
-    stats_.Count(HttpStat::kNoCluster);
+    stats_->Count(HttpStat::kNoCluster);
     return Reply({action.cluster_not_found_status, "", "cluster_not_found", -1});
   }
   if (!options_.strict_headers.empty() && !PassesStrictCheck()) return;
@@ -124,7 +124,7 @@ bool Exchange::IsUpgradeAllowed() const {
     return -1;
   };
   const int by_route = decide(info_.route.route->forward()->upgrades);
-  return by_route >= 0 ? by_route == 1 : decide(options_.upgrades) == 1;
+  return by_route >= 0 ? by_route == 1 : decide(options_->upgrades) == 1;
 }
 
 void Exchange::ApplyMutations(std::initializer_list<const routing::HeaderMutations*> levels,
@@ -179,7 +179,7 @@ void Exchange::FinishRequestHead(const routing::ForwardAction& action) {
       routing::RewritePath(action, found.route->path, head.path, head.headers.arena());
   if (path.data() != head.path.data()) {
     info_.original_path = head.path;
-    if (!options_.suppresses_envoy_headers) {
+    if (!options_->suppresses_envoy_headers) {
       head.headers.Set(HeaderId::kXEnvoyOriginalPath, head.path);
     }
     head.path = path;
@@ -207,19 +207,19 @@ void Exchange::FinishResponseHead(http::ResponseHead& head, bool is_forwarded) {
   }
   using Server = HttpOptions::ServerHeader;
   const bool has_server = headers.Find(HeaderId::kServer) != nullptr;
-  if (options_.server_header == Server::kOverwrite) {
+  if (options_->server_header == Server::kOverwrite) {
     if (has_server) headers.Remove(HeaderId::kServer);
     headers.AddBorrowed(HeaderId::kServer, http::HeaderName(HeaderId::kServer),
-                        options_.server_name);
-  } else if (options_.server_header == Server::kAppendIfAbsent && !has_server) {
+                        options_->server_name);
+  } else if (options_->server_header == Server::kAppendIfAbsent && !has_server) {
     headers.AddBorrowed(HeaderId::kServer, http::HeaderName(HeaderId::kServer),
-                        options_.server_name);
+                        options_->server_name);
   }
   if (headers.Find(HeaderId::kDate) == nullptr) {
-    headers.Add(HeaderId::kDate, owner_.date().At(info_.start_wall));
+    headers.Add(HeaderId::kDate, owner_->date().At(info_.start_wall));
   }
-  if (!options_.via.empty()) headers.Add(HeaderId::kVia, options_.via);
-  if (options_.sets_request_id_in_response || is_trace_forced_) {
+  if (!options_->via.empty()) headers.Add(HeaderId::kVia, options_->via);
+  if (options_->sets_request_id_in_response || is_trace_forced_) {
     const std::string_view id = info_.request->headers.Get(HeaderId::kXRequestId);
     if (!id.empty()) headers.Set(HeaderId::kXRequestId, id);
   }

@@ -33,13 +33,12 @@ class CapturedLog final : public AccessLog {
   std::vector<std::string> none_;
 };
 
-class ExchangeTest : public ::testing::Test, private ExchangeOwner {
+class ExchangeTest : public ::testing::Test, protected ExchangeOwner {
  protected:
   ExchangeTest() {
     options_.access_logs.push_back(log_);
     options_.stream_idle_timeout = Duration(0);
-    facts_.remote_ip = "10.0.0.9";
-    facts_.remote_text = "10.0.0.9:1234";
+    facts_.remote = net::Address::Ipv4(0x0a000009, 1234);
     route_.path.text = "/";
     routing::ForwardAction action;
     action.cluster = {"c", 0};
@@ -66,7 +65,7 @@ class ExchangeTest : public ::testing::Test, private ExchangeOwner {
     pin->routes = std::make_shared<const HttpRoutes>(*routing::RouteTable::Build({}, {host}));
     pin_ = pin;
     down_.has_ended = end_stream;
-    exchange_.Begin(down_);
+    exchange_.Begin(*this, down_);
     down_.callbacks->OnHead(end_stream);
   }
   void RunFor(Duration time) {
@@ -89,7 +88,6 @@ class ExchangeTest : public ::testing::Test, private ExchangeOwner {
   testing::FakeUpstreams& up() { return worker_.fake_upstreams; }
 
   // ExchangeOwner
-  Worker& worker() override { return worker_; }
   const HttpOptions& options() const override { return options_; }
   const DownstreamFacts& downstream() override { return facts_; }
   const std::shared_ptr<const RoutePin>& pin() override { return pin_; }
@@ -118,7 +116,7 @@ class ExchangeTest : public ::testing::Test, private ExchangeOwner {
   int over_ = 0;
   FakeServerStream down_;
   std::shared_ptr<MirrorStream> mirror_;
-  Exchange exchange_{*this};
+  Exchange exchange_{worker_};
 };
 
 TEST_F(ExchangeTest, ForwardsHeadsBodiesAndTrailers) {
@@ -339,7 +337,7 @@ TEST_F(ExchangeTest, IsReusableAndForgetsTheLastRequest) {
       FinishBoth();
       continue;
     }
-    exchange_.Begin(down);
+    exchange_.Begin(*this, down);
     down.callbacks->OnHead(true);
     EXPECT_EQ(up().last().Header("x-envoy-attempt-count"), "1");
     up().last().Respond(200, true);

@@ -202,7 +202,7 @@ bool Exchange::ReadTimeouts(const routing::ForwardAction& action) {
 bool Exchange::ReadStreamDuration(const routing::ForwardAction& action,
                                   std::optional<Duration> asked) {
   if (!action.has_stream_duration) return true;  // the connection manager's, already armed
-  Duration duration = action.stream_duration_max.value_or(options_.stream_duration_max);
+  Duration duration = action.stream_duration_max.value_or(options_->stream_duration_max);
   bool is_bounded = duration > Duration(0);
   if (asked.has_value() && action.grpc_duration_max.has_value()) {
     const Duration max = *action.grpc_duration_max;
@@ -229,7 +229,7 @@ void Exchange::SetExpectedTimeout(const routing::ForwardAction& action) {
                           std::max(left, Duration(std::chrono::milliseconds(1))));
   }
   http::HeaderMap& headers = info_.request->headers;
-  if (!options_.suppresses_envoy_headers) {
+  if (!options_->suppresses_envoy_headers) {
     const fmt::format_int text(Milliseconds(expected));
     headers.Set(HeaderId::kXEnvoyExpectedRqTimeoutMs, {text.data(), text.size()});
   }
@@ -258,7 +258,7 @@ void Exchange::OnRouteTimeout() {
   if (down_ == nullptr) return;
   if (is_response_ended_) return ResetDownstream();  // the client never ended its request
   if (!is_request_taken_ && !waits_for_upgrade()) {
-    stats_.Count(HttpStat::kRequestsTooSlow);
+    stats_->Count(HttpStat::kRequestsTooSlow);
     return Reply({408, "request timeout", "request_overall_timeout", -1});
   }
   if (attempt_.is_open()) attempt_.host().Report(504);
@@ -298,13 +298,13 @@ void Exchange::OnTryTooSlow(std::string_view details) {
 void Exchange::OnIdleTimeout() {
   if (down_ == nullptr) return;
   info_.flags.Set(ResponseFlag::kStreamIdleTimeout);
-  stats_.Count(HttpStat::kRequestsIdle);
+  stats_->Count(HttpStat::kRequestsIdle);
   Reply({is_request_taken_ ? 504 : 408, "stream timeout", "stream_idle_timeout", -1});
 }
 
 void Exchange::OnDurationTimeout() {
   if (down_ == nullptr) return;
-  stats_.Count(HttpStat::kRequestsMaxDuration);
+  stats_->Count(HttpStat::kRequestsMaxDuration);
   constexpr int kDeadlineExceeded = 4;
   Reply({is_request_taken_ ? 504 : 408, "downstream duration timeout", "max_duration_timeout",
          kDeadlineExceeded});

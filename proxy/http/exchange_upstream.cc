@@ -82,7 +82,7 @@ void Exchange::StartForwarding(const routing::ForwardAction& action) {
       info_.client_ip.empty() ? info_.downstream->remote.ip_bytes() : info_.client_ip, info_.random,
       head.headers.arena());
   FinishRequestHead(action);
-  if (head.expects_continue && !options_.proxies_continue) {
+  if (head.expects_continue && !options_->proxies_continue) {
     down_->SendContinue();
     head.expects_continue = false;
     head.headers.Remove(HeaderId::kExpect);  // it was answered
@@ -115,7 +115,7 @@ void Exchange::StartMirrors(const routing::ForwardAction& action) {
   uint64_t salt = 16;  // beyond the salts of lib/routing
   for (const routing::Mirror& mirror : action.mirrors) {
     if (!mirror.fraction.Selects(routing::Mix(info_.random, salt++))) continue;
-    if (auto stream = owner_.StartMirror(info_, mirror, is_request_taken_)) {
+    if (auto stream = owner_->StartMirror(info_, mirror, is_request_taken_)) {
       mirrors_.push_back(std::move(stream));
     }
   }
@@ -138,7 +138,7 @@ void Exchange::StartAttempt() {
   if (retry_ != nullptr && retry_->avoids_previous_hosts) context.avoid = tried_hosts_;
   context.original_destination = &info_.downstream->local;
   context.on_behalf = {&info_.downstream->remote, &info_.downstream->local,
-                       info_.downstream->proxy_header.get()};
+                       info_.downstream->proxy_header()};
   context.alpn = info_.upstream_alpn;
   context.downstream_protocol = info_.request->protocol;
   context.authority = info_.request->authority;
@@ -222,13 +222,13 @@ void Exchange::OnAttemptHead(bool end_stream) {
       is_tunnel_ && (info_.request->upgrade.empty() ? head.status / 100 == 2 : head.status == 101);
   if (is_upgraded_) {
     timeout_timer_.Disarm();
-    stats_.Count(HttpStat::kUpgrades);
-    stats_.Count(HttpStat::kUpgradesActive);
+    stats_->Count(HttpStat::kUpgrades);
+    stats_->Count(HttpStat::kUpgradesActive);
   }
   if (end_stream) try_idle_timer_.Disarm();
   info_.details = "via_upstream";
   const auto took = worker_.loop().Now() - info_.request_end;
-  if (!options_.suppresses_envoy_headers && is_request_taken_) {
+  if (!options_->suppresses_envoy_headers && is_request_taken_) {
     const fmt::format_int text(std::chrono::duration_cast<std::chrono::milliseconds>(took).count());
     info_.upstream_service_time = arena_.Copy({text.data(), text.size()});
     head.headers.Set(HeaderId::kXEnvoyUpstreamServiceTime, info_.upstream_service_time);
@@ -248,7 +248,7 @@ void Exchange::OnAttemptHead(bool end_stream) {
 
 void Exchange::OnAttemptInformational(const http::ResponseHead& head) {
   // Without proxy_100_continue the client's 100 is ours, and Envoy drops all others too.
-  if (down_ == nullptr || is_response_started_ || !options_.proxies_continue) return;
+  if (down_ == nullptr || is_response_started_ || !options_->proxies_continue) return;
   if (head.status == 100) {
     info_.request->expects_continue = false;
     down_->SendContinue();
@@ -326,7 +326,7 @@ void Exchange::OnAttemptFailed(const OpenFailureInfo& failure) {
     return Reply({503, "no healthy upstream", name.reason, -1});
   }
   if (failure.kind == OpenFailure::kOverflow) {
-    if (!options_.suppresses_envoy_headers) local_head_.headers.Add("x-envoy-overloaded", "true");
+    if (!options_->suppresses_envoy_headers) local_head_.headers.Add("x-envoy-overloaded", "true");
     return FailUpstream(name.status, name.flag, name.reason, {});
   }
   info_.upstream_failure = arena_.Copy(failure.detail);

@@ -48,15 +48,10 @@ HttpConnection::HttpConnection(Worker& worker, const HttpOptions& options, HttpS
       options_(options),
       stats_(stats),
       connection_(std::move(accepted.connection)),
-      idle_timer_(worker.loop(),
-                  [this] {
-                    stats_.Count(HttpStat::kConnectionsIdle);
-                    OnIdle();
-                  }),
-      duration_timer_(worker.loop(), [this] {
-        stats_.Count(HttpStat::kConnectionsMaxDuration);
-        if (server_ != nullptr) return Drain();
-        connection_->Close();  // it has not said a word
+      transport_(connection_.get()),
+      idle_timer_(worker.loop(), [this] {
+        stats_.Count(HttpStat::kConnectionsIdle);
+        OnIdle();
         End();
       }) {
   bypasses_overload_ = accepted.bypasses_overload;
@@ -69,19 +64,15 @@ HttpConnection::HttpConnection(Worker& worker, const HttpOptions& options, HttpS
   facts_.id = worker.random().Next();
   facts_.direction = accepted.direction;
   facts_.is_tls = accepted.is_tls;
-  facts_.remote = connection_->remote_address();
-  if (accepted.proxy_header != nullptr) {
-    facts_.direct_text = accepted.direct_remote.text();
-    facts_.proxy_header = std::move(accepted.proxy_header);
-  }
-  facts_.local = accepted.original_destination;
-  facts_.remote_text = facts_.remote.text();
-  facts_.remote_ip = facts_.remote.ip();
-  facts_.local_text = facts_.local.text();
-  facts_.local_ip = facts_.local.ip();
-  facts_.server_name = std::move(accepted.server_name);
+  LearnAddresses(accepted);
   if (options.connection_duration_max > Duration(0)) {
-    duration_timer_.Arm(Scaled(ScaledTimer::kConnectionMax, options.connection_duration_max));
+    duration_timer_ = std::make_unique<runtime::Timer>(worker.loop(), [this] {
+      stats_.Count(HttpStat::kConnectionsMaxDuration);
+      if (server_ != nullptr) return Drain();
+      connection_->Close();  // it has not said a word
+      End();
+    });
+    duration_timer_->Arm(Scaled(ScaledTimer::kConnectionMax, options.connection_duration_max));
   }
   const auto protocol = KnownProtocol(options.codec, accepted.application_protocol);
   if (protocol.has_value()) {
@@ -97,10 +88,8 @@ HttpConnection::~HttpConnection() {
   stats_.Count(HttpStat::kConnectionsDestroyed);
   stats_.Uncount(HttpStat::kConnectionsActive);
   if (facts_.is_tls) stats_.Uncount(HttpStat::kConnectionsTlsActive);
-  if (const net::Connection* at = server_ != nullptr ? peek_ : connection_.get()) {
-    stats_.Count(HttpStat::kReceivedBytes, at->bytes_received());
-    stats_.Count(HttpStat::kSentBytes, at->bytes_sent());
-  }
+  stats_.Count(HttpStat::kReceivedBytes, transport_->bytes_received());
+  stats_.Count(HttpStat::kSentBytes, transport_->bytes_sent());
   if (server_ != nullptr) {
     const bool is_http2 = server_->protocol() == http::Protocol::kHttp2;
     stats_.Uncount(is_http2 ? HttpStat::kConnectionsHttp2Active
@@ -114,6 +103,20 @@ void HttpConnection::OnIdle() {
   if (server_ != nullptr) return server_->Drain();
   connection_->Close();
   End();
+}
+
+void HttpConnection::LearnAddresses(AcceptedConnection& accepted) {
+  facts_.remote = accepted.remote;
+  facts_.local = accepted.original_destination;
+  facts_.filter_chain_name = accepted.filter_chain_name;
+  if (accepted.proxy_header != nullptr) {
+    facts_.proxied.reset(new DownstreamFacts::Proxied{.direct_remote = accepted.direct_remote,
+                                                      .header = std::move(accepted.proxy_header)});
+  }
+  if (!accepted.server_name.empty()) {
+    facts_.tls = std::make_unique<TlsFacts>();
+    facts_.tls->server_name = std::move(accepted.server_name);
+  }
 }
 
 void HttpConnection::OnInput() {
@@ -136,8 +139,8 @@ void HttpConnection::OnClosed(net::CloseReason) {
 }
 
 void HttpConnection::Begin(http::Protocol protocol) {
-  peek_ = connection_.get();
-  server_ = http::NewServerConnection(protocol, std::move(connection_), *this, options_.limits);
+  server_ = http::NewServerConnection(protocol, std::move(connection_), *this, options_.limits,
+                                      &worker_.http().codec_spares());
   const bool is_http2 = protocol == http::Protocol::kHttp2;
   stats_.Count(is_http2 ? HttpStat::kConnectionsHttp2 : HttpStat::kConnectionsHttp1);
   stats_.Count(is_http2 ? HttpStat::kConnectionsHttp2Active : HttpStat::kConnectionsHttp1Active);
@@ -148,26 +151,23 @@ void HttpConnection::Begin(http::Protocol protocol) {
 // The handshake is done by the time of the first request.
 void HttpConnection::LearnTls(const net::Connection& connection) {
   const net::TlsPeer* peer = connection.tls_peer();
-  if (peer == nullptr || !facts_.tls_version.empty()) return;
-  facts_.is_tls = true;
+  if (peer == nullptr) return;
+  if (facts_.tls == nullptr) facts_.tls = std::make_unique<TlsFacts>();
+  TlsFacts& tls = *facts_.tls;
+  tls.peer = peer;
+  tls.local_uri_san = peer->own_uri_san;
+  if (tls.server_name.empty()) tls.server_name = peer->server_name;
   facts_.is_mutual_tls = peer->is_verified;
-  facts_.peer_uri_san = peer->uri_san;
-  facts_.peer_dns_san = peer->dns_san;
-  facts_.peer_subject = peer->subject;
-  facts_.peer_certificate_der = peer->certificate_der;
-  facts_.tls_version = peer->version;
-  facts_.tls_cipher = peer->cipher;
-  facts_.local_uri_san = peer->own_uri_san;
   // A certificate without a SPIFFE id: both ends of mutual TLS in a mesh belong to one trust
   // domain, or the peer's alias of it.
   constexpr std::string_view kScheme = "spiffe://";
-  if (facts_.local_uri_san.empty() && peer->uri_san.starts_with(kScheme) &&
+  if (tls.local_uri_san.empty() && peer->uri_san.starts_with(kScheme) &&
       !options_.identity_path.empty()) {
     const size_t end = std::min(peer->uri_san.find('/', kScheme.size()), peer->uri_san.size());
-    facts_.local_uri_san = std::string(peer->uri_san.substr(0, end)) + options_.identity_path;
+    tls.derived_uri_san = std::string(peer->uri_san.substr(0, end)) + options_.identity_path;
+    tls.local_uri_san = tls.derived_uri_san;
   }
-  if (facts_.server_name.empty()) facts_.server_name = peer->server_name;
-  if (facts_.is_mutual_tls) facts_.client_cert_element = ClientCertElement(options_, facts_);
+  if (facts_.is_mutual_tls) tls.client_cert_element = ClientCertElement(options_, tls);
 }
 
 void HttpConnection::ArmIdleTimer() {
@@ -202,7 +202,8 @@ void HttpConnection::OnOverload() {
     if (timer.is_armed() && timer.deadline() > worker_.loop().Now() + scaled) timer.Arm(scaled);
   };
   shorten(idle_timer_, ScaledTimer::kConnectionIdle, options_.idle_timeout);
-  shorten(duration_timer_, ScaledTimer::kConnectionMax, options_.connection_duration_max);
+  if (duration_timer_ != nullptr)
+    shorten(*duration_timer_, ScaledTimer::kConnectionMax, options_.connection_duration_max);
   for (const auto& exchange : active_) exchange->OnOverload();
   if (active_.empty() && is_pressed() &&
       worker_.overload().Chooses(OverloadLever::kCloseIdleHttpConnections, worker_.random())) {
@@ -211,20 +212,16 @@ void HttpConnection::OnOverload() {
 }
 
 void HttpConnection::OnStream(http::ServerStream& stream) {
-  if (facts_.is_tls && facts_.tls_version.empty()) LearnTls(*peek_);
+  const bool knows_tls = facts_.tls != nullptr && facts_.tls->peer != nullptr;
+  if (facts_.is_tls && !knows_tls) LearnTls(*transport_);
   idle_timer_.Disarm();
   if (++requests_ == options_.requests_max) {
     stats_.Count(HttpStat::kConnectionsMaxRequests);
     Drain();
   }
   DrainIfPressed();
-  if (free_.empty()) {
-    active_.push_back(std::make_unique<Exchange>(static_cast<ExchangeOwner&>(*this)));
-  } else {
-    active_.push_back(std::move(free_.back()));
-    free_.pop_back();
-  }
-  active_.back()->Begin(stream);
+  active_.push_back(worker_.http().TakeExchange());
+  active_.back()->Begin(*this, stream);
 }
 
 void HttpConnection::FillRefusalInfo(StreamInfo& info, std::string_view detail) {
@@ -254,13 +251,12 @@ std::string_view HttpConnection::FillRefusal(http::ResponseHead& head, std::stri
   }
   FillLocalReply(request, reply.status, reply.body, -1, reply.content_type, head);
   head.headers.Add(http::HeaderId::kServer, options_.server_name);
-  head.headers.Add(http::HeaderId::kDate, date_.At(info.start_wall));
+  head.headers.Add(http::HeaderId::kDate, date().At(info.start_wall));
   if (reply.headers != nullptr) {
     const StreamValues values(info);
     reply.headers->Apply(head, {&request, &head, &values});
   }
-  refusal_body_ = reply.body;
-  return refusal_body_;
+  return arena.Copy(reply.body);
 }
 
 // There was no request to speak of, but somebody will look for the reason of the 400 in the log.
@@ -285,31 +281,12 @@ void HttpConnection::OnExchangeOver(Exchange& exchange) {
   std::unique_ptr<Exchange> ended = std::move(*at);
   *at = std::move(active_.back());
   active_.pop_back();
-  if (free_.size() < kKeptExchangesMax) {
-    free_.push_back(std::move(ended));
-  } else {
-    // It is still on the stack.
-    worker_.loop().DeferDelete(std::shared_ptr<void>(std::move(ended)));
-  }
+  worker_.http().GiveExchange(std::move(ended));
   if (active_.empty()) ArmIdleTimer();
 }
 
 void HttpConnection::EndWithResponse() {
   if (server_->protocol() != http::Protocol::kHttp2) server_->Drain();
-}
-
-const std::shared_ptr<const RoutePin>& HttpConnection::pin() {
-  const std::shared_ptr<const Snapshot>& now = worker_.snapshot();
-  if (pin_ != nullptr && pin_->snapshot.get() == now.get()) return pin_;
-  auto pin = std::make_shared<RoutePin>();
-  pin->snapshot = now;
-  if (options_.inline_routes != nullptr) {
-    pin->routes = options_.inline_routes;
-  } else if (now != nullptr && options_.rds < now->routes.size()) {
-    pin->routes = std::static_pointer_cast<const HttpRoutes>(now->routes[options_.rds]);
-  }
-  pin_ = std::move(pin);
-  return pin_;
 }
 
 std::shared_ptr<MirrorStream> HttpConnection::StartMirror(const StreamInfo& info,
@@ -350,7 +327,7 @@ void HttpConnection::Drain() {
 void HttpConnection::End() {
   if (std::exchange(is_over_, true)) return;
   idle_timer_.Disarm();
-  duration_timer_.Disarm();
+  if (duration_timer_ != nullptr) duration_timer_->Disarm();
   worker_.End(*this);
 }
 

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// A client's connection that carries HTTP: finds the protocol out, owns the codec and the
-// exchanges. Worker-local. Exchanges are kept for the next request; the connection dies when its
-// codec says so.
+// A client's connection that carries HTTP: finds the protocol out, owns the codec and the exchanges
+// under way. Worker-local. The connection dies when its codec says so. Most connections are idle
+// most of the time, so what a request needs comes from the worker (worker_http.h) with it.
 #pragma once
 
 #include <memory>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "lib/http/connection.h"
 #include "lib/runtime/loop.h"
 #include "proxy/http/exchange.h"
-#include "proxy/http/http_date.h"
 #include "proxy/http/http_stats.h"
+#include "proxy/http/worker_http.h"
 #include "proxy/listener/chain_handler.h"
-#include "proxy/worker.h"
 
 namespace meltemi::proxy {
 
@@ -28,10 +28,9 @@ class HttpConnection final : public ActiveConnection,
 
   void Drain() override;
   void OnOverload() override;
+  const net::Connection* transport() const override { return transport_; }
 
  private:
-  // Exchanges of ended requests kept for the next ones.
-  static constexpr size_t kKeptExchangesMax = 8;
   static constexpr size_t kMirrorsMax = 64;
 
   // net::ConnectionCallbacks, until the protocol is known
@@ -43,11 +42,10 @@ class HttpConnection final : public ActiveConnection,
   void OnProtocolError(std::string_view detail) override;
   void OnConnectionClosed() override;
   // ExchangeOwner
-  Worker& worker() override { return worker_; }
   const HttpOptions& options() const override { return options_; }
   const DownstreamFacts& downstream() override { return facts_; }
-  const std::shared_ptr<const RoutePin>& pin() override;
-  HttpDate& date() override { return date_; }
+  const std::shared_ptr<const RoutePin>& pin() override { return worker_.http().PinOf(options_); }
+  HttpDate& date() override { return worker_.http().date(); }
   HttpStats& stats() override { return stats_; }
   bool ShedsRequest() override;
   std::shared_ptr<MirrorStream> StartMirror(const StreamInfo& info, const routing::Mirror& mirror,
@@ -55,6 +53,7 @@ class HttpConnection final : public ActiveConnection,
   void OnExchangeOver(Exchange& exchange) override;
   void EndWithResponse() override;
 
+  void LearnAddresses(AcceptedConnection& accepted);
   void Begin(http::Protocol protocol);
   void FillRefusalInfo(StreamInfo& info, std::string_view detail);
   void LearnTls(const net::Connection& connection);
@@ -72,17 +71,13 @@ class HttpConnection final : public ActiveConnection,
   const HttpOptions& options_;
   HttpStats& stats_;
   DownstreamFacts facts_;
-  HttpDate date_;
-  std::shared_ptr<const RoutePin> pin_;
   std::unique_ptr<net::Connection> connection_;  // until the codec takes it
-  const net::Connection* peek_ = nullptr;  // the codec's, for TLS facts; lives as long as server_
+  const net::Connection* const transport_;       // the same, also after that
   std::unique_ptr<http::ServerConnection> server_;
-  std::vector<std::unique_ptr<Exchange>> active_;
-  std::vector<std::unique_ptr<Exchange>> free_;
+  absl::InlinedVector<std::unique_ptr<Exchange>, 1> active_;
   std::vector<std::shared_ptr<MirrorStream>> mirrors_;
   runtime::Timer idle_timer_;
-  runtime::Timer duration_timer_;
-  std::string refusal_body_;
+  std::unique_ptr<runtime::Timer> duration_timer_;  // where there is a limit
   int refusal_status_ = 400;
   uint32_t requests_ = 0;
   bool is_draining_ = false;

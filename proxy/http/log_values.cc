@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <optional>
 
 namespace meltemi::proxy {
@@ -23,7 +24,21 @@ bool Put(int64_t number, std::string& out) {
 }
 
 bool PutAddress(const net::Address& address, std::string& out) {
-  return address.family() != AF_UNSPEC && Put(address.text(), out);
+  char text[net::Address::kTextBytesMax];
+  return Put({text, address.WriteText(text)}, out);
+}
+
+bool PutIp(const net::Address& address, std::string& out) {
+  char text[net::Address::kTextBytesMax];
+  return Put({text, address.WriteIp(text)}, out);
+}
+
+// Envoy does the same, for whoever splits lines at spaces.
+bool PutWord(std::string_view text, std::string& out) {
+  const size_t begin = out.size();
+  out.append(text);
+  std::replace(out.begin() + static_cast<ptrdiff_t>(begin), out.end(), ' ', '_');
+  return !text.empty();
 }
 
 bool PutSpan(MonotonicTime from, MonotonicTime to, std::string& out) {
@@ -56,10 +71,10 @@ std::optional<std::string_view> ResponseValue(const StreamInfo& info, std::strin
 
 // `path` = "namespace:key".
 bool PutFact(const DownstreamFacts& down, std::string_view path, std::string& out) {
-  if (down.proxy_header == nullptr) return false;
+  if (down.proxy_header() == nullptr) return false;
   const size_t colon = path.find(':');
   if (colon == std::string_view::npos) return false;
-  for (const net::ProxyHeader::Fact& fact : down.proxy_header->facts) {
+  for (const net::ProxyHeader::Fact& fact : down.proxy_header()->facts) {
     if (fact.space == path.substr(0, colon) && fact.key == path.substr(colon + 1)) {
       return Put(fact.value, out);
     }
@@ -163,31 +178,33 @@ bool StreamLogValues::AppendDownstream(const LogCommand& command, std::string& o
     case LogField::kConnectionId:
       return Put(static_cast<int64_t>(down.id >> 1), out);
     case LogField::kDownstreamDirectRemoteAddress:
-      return Put(down.direct_text.empty() ? down.remote_text : down.direct_text, out);
-    case LogField::kDownstreamRemoteAddress:
-      return Put(info_.client_text(), out);
+      return PutAddress(down.direct_remote(), out);
+    case LogField::kDownstreamRemoteAddress:  // one from X-Forwarded-For has no port
+      return info_.client_ip.empty() ? PutAddress(down.remote, out) : Put(info_.client_ip, out);
     case LogField::kDownstreamRemoteAddressWithoutPort:
-      return Put(info_.client_ip.empty() ? std::string_view(down.remote_ip) : info_.client_ip, out);
+      return info_.client_ip.empty() ? PutIp(down.remote, out) : Put(info_.client_ip, out);
     case LogField::kDownstreamRemotePort:
       return Put(info_.client_ip.empty() ? down.remote.port() : 0, out);
     case LogField::kDownstreamLocalAddress:
-      return Put(down.local_text, out);
+      return PutAddress(down.local, out);
     case LogField::kDownstreamLocalAddressWithoutPort:
-      return Put(down.local_ip, out);
+      return PutIp(down.local, out);
     case LogField::kDownstreamLocalPort:
       return Put(down.local.port(), out);
     case LogField::kDownstreamLocalUriSan:
-      return Put(down.local_uri_san, out);
+      return Put(down.local_uri_san(), out);
     case LogField::kDownstreamPeerSubject:
-      return Put(down.peer_subject, out);
+      return Put(down.peer_subject(), out);
     case LogField::kDownstreamPeerUriSan:
-      return Put(down.peer_uri_san, out);
+      return Put(down.peer_uri_san(), out);
     case LogField::kDownstreamTlsCipher:
-      return Put(down.tls_cipher, out);
+      return Put(down.tls_cipher(), out);
     case LogField::kDownstreamTlsVersion:
-      return Put(down.tls_version, out);
+      return Put(down.tls_version(), out);
     case LogField::kRequestedServerName:
-      return Put(down.server_name, out);
+      return Put(down.server_name(), out);
+    case LogField::kDownstreamTransportFailureReason:
+      return PutWord(info_.downstream_failure, out);
     case LogField::kFilterChainName:
       return Put(down.filter_chain_name, out);
     case LogField::kDynamicMetadata:  // of a connection: what its PROXY header said

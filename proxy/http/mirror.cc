@@ -44,7 +44,7 @@ void MirrorStream::Start(const StreamInfo& info, const routing::Mirror& mirror, 
   PickContext context;
   context.original_destination = &info.downstream->local;
   context.on_behalf = {&info.downstream->remote, &info.downstream->local,
-                       info.downstream->proxy_header.get()};
+                       info.downstream->proxy_header()};
   context.downstream_protocol = from.protocol;
   context.authority = head_.authority;
   auto pending = worker_.upstreams().OpenStream(mirror.cluster.id, context, *this, *this);

@@ -129,8 +129,9 @@ IngestResult Ingest(const HttpOptions& options, const DownstreamFacts& downstrea
   result.is_trace_forced = Sanitize(options, client.is_internal, head.headers);
   const bool is_edge = !client.is_internal && options.uses_remote_address;
   if (is_edge) {
-    head.headers.Set("x-envoy-external-address",
-                     client.ip.empty() ? std::string_view(downstream.remote_ip) : client.ip);
+    char ip[net::Address::kTextBytesMax];
+    const std::string_view direct(ip, downstream.remote.WriteIp(ip));
+    head.headers.Set("x-envoy-external-address", client.ip.empty() ? direct : client.ip);
   }
   if (result.is_internal) head.headers.Set(HeaderId::kXEnvoyInternal, "true");
   SetForwardedProto(options, downstream, head);

@@ -58,8 +58,7 @@ class IngestTest : public ::testing::Test {
     head_.method = "GET";
     head_.authority = "h";
     head_.path = "/";
-    facts_.remote_ip = "10.0.0.1";
-    facts_.remote_text = "10.0.0.1:999";
+    facts_.remote = net::Address::Ipv4(0x0a000001, 999);
   }
   IngestResult Run() { return Ingest(options_, facts_, random_, head_); }
   std::string Header(std::string_view name) { return std::string(head_.headers.Joined(name)); }
@@ -139,10 +138,13 @@ TEST_F(IngestTest, ClientCertificateHeaderFollowsItsMode) {
   Run();
   EXPECT_EQ(Header("x-forwarded-client-cert"), "") << "plain text proves nothing";
   facts_.is_mutual_tls = true;
-  facts_.peer_uri_san = "spiffe://td/ns/a/sa/b";
-  facts_.local_uri_san = "spiffe://td/ns/c/sa/d";
-  facts_.peer_certificate_der = "x";
-  facts_.client_cert_element = ClientCertElement(options_, facts_);
+  net::TlsPeer peer;
+  peer.uri_san = "spiffe://td/ns/a/sa/b";
+  peer.certificate_der = "x";
+  facts_.tls = std::make_unique<TlsFacts>();
+  facts_.tls->peer = &peer;
+  facts_.tls->local_uri_san = "spiffe://td/ns/c/sa/d";
+  facts_.tls->client_cert_element = ClientCertElement(options_, *facts_.tls);
   head_.headers.Set(http::HeaderId::kXForwardedClientCert, "By=one");
   Run();
   EXPECT_EQ(Header("x-forwarded-client-cert"),

@@ -21,8 +21,8 @@ class HttpRoutes final : public RouteTableBase {
   std::shared_ptr<const routing::RouteTable> table_;
 };
 
-// What a stream keeps alive from its first byte to its log line. One per connection and snapshot,
-// so the count that streams touch is the worker's own.
+// What a stream keeps alive from its first byte to its log line. One per worker, connection manager
+// and snapshot, so the count that streams touch is the worker's own.
 struct RoutePin {
   std::shared_ptr<const Snapshot> snapshot;
   std::shared_ptr<const HttpRoutes> routes;  // nullptr: the named routes have not come yet

@@ -22,23 +22,46 @@ namespace meltemi::proxy {
 
 class Worker;
 
-// Facts of the downstream connection; texts are made once per connection.
+// What TLS adds to the facts of a downstream connection.
+struct TlsFacts {
+  std::string server_name;             // SNI, also where TLS only passes through
+  const net::TlsPeer* peer = nullptr;  // the record layer's, which lives as long; after a handshake
+  // Of our own certificate, or in its place what the peer's tells of our trust domain.
+  std::string_view local_uri_san;
+  std::string derived_uri_san;
+  std::string client_cert_element;  // of x-forwarded-client-cert; "" = none is sent
+};
+
+// Facts of the downstream connection. Many connections are idle, so what is seldom asked for is no
+// part of it or made when it is asked for: texts of addresses, what a PROXY header said, TLS.
 struct DownstreamFacts {
+  struct Proxied {
+    net::Address direct_remote;  // the socket's peer
+    std::shared_ptr<const net::ProxyHeader> header;
+  };
   uint64_t id = 0;
+  net::Address remote;  // the client, as a PROXY header told it or as the socket knows it
+  net::Address local;   // where the peer wanted to go: the original destination
+  std::string_view filter_chain_name;
+  std::unique_ptr<const Proxied> proxied;  // nullptr: no PROXY header was sent
+  std::unique_ptr<TlsFacts> tls;           // nullptr: no TLS was seen
   Direction direction = Direction::kUnspecified;
   bool is_tls = false;
   bool is_mutual_tls = false;  // the peer showed a certificate
-  net::Address remote;         // the client, as a PROXY header told it or as the socket knows it
-  std::string direct_text;     // the socket's peer where that is another; else ""
-  std::shared_ptr<const net::ProxyHeader> proxy_header;  // nullptr: none was sent
-  net::Address local;  // where the peer wanted to go: the original destination
-  std::string remote_text, remote_ip, local_text, local_ip;
-  std::string server_name;
-  std::string_view filter_chain_name;
-  std::string local_uri_san;  // of our own certificate
-  std::string peer_uri_san, peer_dns_san, peer_subject, peer_certificate_der;
-  std::string tls_version, tls_cipher;
-  std::string client_cert_element;  // of x-forwarded-client-cert; "" = none is sent
+
+  const net::Address& direct_remote() const { return proxied ? proxied->direct_remote : remote; }
+  const net::ProxyHeader* proxy_header() const { return proxied ? proxied->header.get() : nullptr; }
+  std::string_view server_name() const { return tls ? tls->server_name : std::string_view(); }
+  std::string_view peer_uri_san() const { return Peer(&net::TlsPeer::uri_san); }
+  std::string_view peer_subject() const { return Peer(&net::TlsPeer::subject); }
+  std::string_view tls_version() const { return Peer(&net::TlsPeer::version); }
+  std::string_view tls_cipher() const { return Peer(&net::TlsPeer::cipher); }
+  std::string_view local_uri_san() const { return tls ? tls->local_uri_san : std::string_view(); }
+
+ private:
+  std::string_view Peer(std::string_view net::TlsPeer::* fact) const {
+    return tls && tls->peer != nullptr ? tls->peer->*fact : std::string_view();
+  }
 };
 
 // What metadata exchange learned of the other side. Immutable; cached per worker.
@@ -81,6 +104,8 @@ struct StreamInfo {
   std::string_view upstream_workload;  // in `arena`
   std::string_view upstream_uri_san;   // in `arena`
   std::string_view upstream_failure;   // transport failure reason, in `arena`
+  // Likewise, of the client's connection; of requests it is not told (Envoy).
+  std::string_view downstream_failure;
   uint32_t attempts = 0;
 
   int status = 0;  // sent to the client; 0 = none was
@@ -107,11 +132,6 @@ struct StreamInfo {
   MonotonicTime upstream_start{};
   MonotonicTime response_start{};
   MonotonicTime end{};
-
-  // The client's address for logs: one from X-Forwarded-For has no port.
-  std::string_view client_text() const {
-    return client_ip.empty() ? std::string_view(downstream->remote_text) : client_ip;
-  }
 };
 
 }  // namespace meltemi::proxy

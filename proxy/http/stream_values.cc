@@ -14,7 +14,13 @@ std::string_view Number(int64_t number, Arena& arena) {
 }
 
 std::string_view AddressText(const net::Address& address, Arena& arena) {
-  return address.family() == AF_UNSPEC ? std::string_view() : arena.Copy(address.text());
+  char text[net::Address::kTextBytesMax];
+  return arena.Copy({text, address.WriteText(text)});
+}
+
+std::string_view IpText(const net::Address& address, Arena& arena) {
+  char text[net::Address::kTextBytesMax];
+  return arena.Copy({text, address.WriteIp(text)});
 }
 
 }  // namespace
@@ -43,33 +49,33 @@ std::string_view StreamValues::Value(routing::ValueCommand command, std::string_
     case Command::kConnectionId:
       return Number(static_cast<int64_t>(down.id), arena);
     case Command::kDownstreamDirectRemoteAddress:
-      return down.remote_text;
+      return AddressText(down.direct_remote(), arena);
     case Command::kDownstreamDirectRemoteAddressWithoutPort:
-      return down.remote_ip;
+      return IpText(down.direct_remote(), arena);
     case Command::kDownstreamLocalAddress:
-      return down.local_text;
+      return AddressText(down.local, arena);
     case Command::kDownstreamLocalAddressWithoutPort:
-      return down.local_ip;
+      return IpText(down.local, arena);
     case Command::kDownstreamLocalPort:
       return Number(down.local.port(), arena);
     case Command::kDownstreamPeerSubject:
-      return down.peer_subject;
+      return down.peer_subject();
     case Command::kDownstreamPeerUriSan:
-      return down.peer_uri_san;
+      return down.peer_uri_san();
     case Command::kDownstreamRemoteAddress:
-      return info_.client_text();
+      return info_.client_ip.empty() ? AddressText(down.remote, arena) : info_.client_ip;
     case Command::kDownstreamRemoteAddressWithoutPort:
-      return info_.client_ip.empty() ? std::string_view(down.remote_ip) : info_.client_ip;
+      return info_.client_ip.empty() ? IpText(down.remote, arena) : info_.client_ip;
     case Command::kDownstreamRemotePort:
       return info_.client_ip.empty() ? Number(down.remote.port(), arena) : "0";
     case Command::kDownstreamTlsCipher:
-      return down.tls_cipher;
+      return down.tls_cipher();
     case Command::kDownstreamTlsVersion:
-      return down.tls_version;
+      return down.tls_version();
     case Command::kProtocol:
       return http::ProtocolName(info_.request->protocol);
     case Command::kRequestedServerName:
-      return down.server_name;
+      return down.server_name();
     case Command::kResponseCode:
       return Number(info_.status, arena);
     case Command::kResponseCodeDetails:

@@ -59,6 +59,13 @@ class ActiveConnection {
   virtual void Drain() = 0;
   // The worker's overload levels changed.
   virtual void OnOverload() {}
+  // The client's side, for what a listener's log tells of TLS; lives as long as this. nullptr: this
+  // one writes the listener's logs itself, or there are none.
+  virtual const net::Connection* transport() const { return nullptr; }
+
+ private:
+  friend class WorkerListeners;
+  uint32_t place_ = UINT32_MAX;  // among the worker's connections
 };
 
 // A network filter that is not the last of its chain: judges a connection before the handler has

@@ -200,10 +200,10 @@ void TcpSession::Connect() {
   context.original_destination = &accepted_.original_destination;
   context.authority = accepted_.server_name;
   if (target_ != nullptr) context.subset = target_->subset;
-  context.on_behalf = {&accepted_.connection->remote_address(), &accepted_.original_destination,
+  context.on_behalf = {&accepted_.remote, &accepted_.original_destination,
                        accepted_.proxy_header.get()};
   if (config_->hashes_source_ip) {
-    context.hash = balance::HashKey(accepted_.connection->remote_address().ip());
+    context.hash = balance::HashKey(accepted_.remote.ip());
     context.has_hash = true;
   }
   is_connecting_ = true;
@@ -331,6 +331,7 @@ void TcpSession::Report(Event event) {
   summary.attempts = attempts_;
   summary.response_flags = flags_;
   summary.failure_detail = failure_detail_;
+  summary.downstream_failure = accepted_.connection->tls_failure();
   if (is_observed) {
     for (const auto& observer : config_->observers) observer->Observe(worker_, summary);
   }

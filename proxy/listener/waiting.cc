@@ -324,7 +324,6 @@ void WorkerListeners::Waiting::Take(const FilterChain& chain) {
   }
   auto connection = std::make_unique<net::Connection>(
       loop, owner_.worker_.blocks(), std::move(socket_), std::move(records), limits);
-  connection->set_remote_address(remote_);
   if (!chain.is_tls) return owner_.Establish(*this, chain, std::move(connection));
   chain_ = &chain;
   connection_ = std::move(connection);
@@ -352,7 +351,10 @@ void WorkerListeners::Waiting::OnConnected() {
 
 void WorkerListeners::Waiting::OnClosed(net::CloseReason) {
   owner_.tls_counters_.CountFailure(connection_->tls_failure_kind(), listener_->stat_name);
-  owner_.Refuse(*this, ListenerEvent::kTransportError, connection_->tls_failure());
+  // Who leaves early is no failure of TLS (Envoy).
+  const bool has_left = connection_->tls_failure_kind() == net::TlsFailure::kPeerClosed;
+  owner_.Refuse(*this, ListenerEvent::kTransportError, "",
+                has_left ? std::string_view() : connection_->tls_failure());
 }
 
 AcceptedConnection WorkerListeners::Waiting::Describe(const FilterChain& chain,

@@ -34,12 +34,18 @@ struct WorkerListeners::ConnectionRecord {
     summary.duration = worker.loop().Now() - begin;
     summary.response_flags = flags;
     summary.termination_detail = detail;
+    summary.downstream_failure = failure;
+    if (transport != nullptr) {
+      summary.downstream_tls = transport->tls_peer();
+      summary.downstream_failure = transport->tls_failure();
+    }
     for (const auto& log : *accepted.listener_logs) log->Observe(worker, summary);
   }
   Worker& worker;
   const MonotonicTime begin;
   AcceptedConnection accepted;
-  std::string flags = "-", detail;
+  std::string flags = "-", detail, failure;
+  const net::Connection* transport = nullptr;  // once a handler has it
 };
 
 // Refused, but kept unread for a while, so that a client that comes again at once is slowed down.
@@ -140,6 +146,11 @@ WorkerListeners::WorkerListeners(Worker& worker, ListenerLimits limits,
 
 WorkerListeners::~WorkerListeners() = default;
 
+WorkerListeners::Active::Active() = default;
+WorkerListeners::Active::Active(Active&&) noexcept = default;
+WorkerListeners::Active& WorkerListeners::Active::operator=(Active&&) noexcept = default;
+WorkerListeners::Active::~Active() = default;
+
 // Once a minute: a full table would fill the disk with lines next.
 void WorkerListeners::NoteOutOfDescriptors(const CompiledListener& listener) {
   constexpr Duration kLogInterval = std::chrono::minutes(1);
@@ -195,8 +206,8 @@ void WorkerListeners::PauseAcceptors() {
 void WorkerListeners::OnOverload() {
   PauseAcceptors();
   std::vector<ActiveConnection*> connections;  // some may end while they are told
-  for (const auto& [key, active] : active_) {
-    if (!active.listener->bypasses_overload) connections.push_back(key);
+  for (const Active& active : active_) {
+    if (!active.listener->bypasses_overload) connections.push_back(active.connection.get());
   }
   for (ActiveConnection* connection : connections) connection->OnOverload();
 }
@@ -225,12 +236,12 @@ void WorkerListeners::Establish(Waiting& waiting, const FilterChain& chain,
                                 std::unique_ptr<net::Connection> connection) {
   Active active;
   active.listener = waiting.listener();
-  active.handler = chain.handler;
+  active.handler = chain.handler.get();
   active.open = std::move(waiting.open);
-  active.holds.push_back(std::move(waiting.unit));
+  if (waiting.unit != nullptr) active.holds.push_back(std::move(waiting.unit));
   AcceptedConnection accepted = waiting.Describe(chain, std::move(connection));
   if (accepted.listener_logs != nullptr && !chain.handler->reports_connections()) {
-    active.record = std::make_shared<ConnectionRecord>(worker_, accepted);
+    active.record = std::make_unique<ConnectionRecord>(worker_, accepted);
   }
   if (chain.gates.empty() || PassGates(chain, accepted, active)) {
     active.connection = chain.handler->Accept(worker_, std::move(accepted));
@@ -261,8 +272,9 @@ bool WorkerListeners::PassGates(const FilterChain& chain, AcceptedConnection& ac
 
 void WorkerListeners::Keep(Active active) {
   if (active.connection == nullptr) return;
-  ActiveConnection* key = active.connection.get();
-  active_.emplace(key, std::move(active));
+  active.connection->place_ = static_cast<uint32_t>(active_.size());
+  if (active.record != nullptr) active.record->transport = active.connection->transport();
+  active_.push_back(std::move(active));
 }
 
 void WorkerListeners::Forget(Waiting& waiting) {
@@ -274,28 +286,34 @@ void WorkerListeners::Forget(Waiting& waiting) {
   worker_.loop().DeferDelete(std::move(last));
 }
 
-void WorkerListeners::Refuse(Waiting& waiting, ListenerEvent why, std::string_view detail) {
+void WorkerListeners::Refuse(Waiting& waiting, ListenerEvent why, std::string_view detail,
+                             std::string_view failure) {
   counters_.Count(why, waiting.listener()->stat_name);
   if (waiting.listener()->access_logs != nullptr) {
     const char* flags = why == ListenerEvent::kNoMatch ? "NR" : "-";
-    ReportRefused(waiting, flags, detail);
+    ReportRefused(waiting, flags, detail, failure);
   }
   Forget(waiting);
 }
 
 void WorkerListeners::ReportRefused(Waiting& waiting, std::string_view flags,
-                                    std::string_view detail) {
+                                    std::string_view detail, std::string_view failure) {
   static const FilterChain none;
   ConnectionRecord record(worker_, waiting.Describe(none, nullptr));
   record.flags = flags;
   record.detail = detail;
+  record.failure = failure;
 }
 
 void WorkerListeners::End(ActiveConnection& connection) {
-  auto found = active_.find(&connection);
-  if (found == active_.end()) return;
-  auto last = std::make_shared<Active>(std::move(found->second));
-  active_.erase(found);
+  const uint32_t place = std::exchange(connection.place_, UINT32_MAX);
+  if (place >= active_.size()) return;  // it has ended before
+  auto last = std::make_shared<Active>(std::move(active_[place]));
+  if (place + 1 < active_.size()) {
+    active_[place] = std::move(active_.back());
+    active_[place].connection->place_ = place;
+  }
+  active_.pop_back();
   worker_.loop().DeferDelete(std::move(last));
 }
 
@@ -313,8 +331,9 @@ void WorkerListeners::Adopt(const Snapshot& snapshot) {
     const auto found = by_name.find(active.listener->name);
     if (found == by_name.end()) return true;
     const auto& chains = found->second->chains;
-    return std::none_of(chains.begin(), chains.end(),
-                        [&](const FilterChain& chain) { return chain.handler == active.handler; });
+    return std::none_of(chains.begin(), chains.end(), [&](const FilterChain& chain) {
+      return chain.handler.get() == active.handler;
+    });
   });
 }
 
@@ -349,10 +368,10 @@ void WorkerListeners::Drain(Direction direction, bool stops_accepting) {
 
 void WorkerListeners::DrainWhere(const std::function<bool(const Active&)>& is_leaving) {
   std::vector<ActiveConnection*> leaving;
-  for (auto& [key, active] : active_) {
+  for (Active& active : active_) {
     if (active.drain_deadline != MonotonicTime{} || !is_leaving(active)) continue;
     active.drain_deadline = worker_.loop().Now() + limits_.drain_time;
-    leaving.push_back(key);
+    leaving.push_back(active.connection.get());
   }
   for (ActiveConnection* connection : leaving) connection->Drain();
   if (!leaving.empty() && !drain_timer_.is_armed()) drain_timer_.Arm(limits_.drain_time);
@@ -361,10 +380,10 @@ void WorkerListeners::DrainWhere(const std::function<bool(const Active&)>& is_le
 void WorkerListeners::CutOverdue() {
   MonotonicTime next{};
   std::vector<ActiveConnection*> overdue;
-  for (const auto& [key, active] : active_) {
+  for (const Active& active : active_) {
     if (active.drain_deadline == MonotonicTime{}) continue;
     if (active.drain_deadline <= worker_.loop().Now()) {
-      overdue.push_back(key);
+      overdue.push_back(active.connection.get());
     } else if (next == MonotonicTime{} || active.drain_deadline < next) {
       next = active.drain_deadline;
     }
@@ -376,7 +395,7 @@ void WorkerListeners::CutOverdue() {
 void WorkerListeners::Stop() {
   acceptors_.clear();
   waiting_.clear();
-  active_.clear();
+  std::vector<Active>().swap(active_);  // whoever reports its end meanwhile finds no place
   drain_timer_.Disarm();
 }
 

@@ -63,12 +63,16 @@ class WorkerListeners final {
   class Waiting;
   // Destroyed from the last to the first: reports refer to the listener.
   struct Active {
+    Active();
+    Active(Active&&) noexcept;
+    Active& operator=(Active&&) noexcept;
+    ~Active();
     std::vector<std::shared_ptr<void>> holds;  // of limits
     std::shared_ptr<const CompiledListener> listener;
     ListenerCounters::Open open;
-    std::shared_ptr<const ChainHandler> handler;
+    const ChainHandler* handler = nullptr;  // the listener's
     std::unique_ptr<ActiveConnection> connection;
-    std::shared_ptr<ConnectionRecord> record;  // for the listener's logs, where nobody else reports
+    std::unique_ptr<ConnectionRecord> record;  // for the listener's logs, where nobody else reports
     MonotonicTime drain_deadline{};            // zero: not draining
   };
   using ListenerPtr = std::shared_ptr<const CompiledListener>;
@@ -83,12 +87,15 @@ class WorkerListeners final {
   void Establish(Waiting& waiting, const FilterChain& chain,
                  std::unique_ptr<net::Connection> connection);
   void Forget(Waiting& waiting);  // freed at the end of the pass
-  void Refuse(Waiting& waiting, ListenerEvent why, std::string_view detail = "");
+  // `failure`: of the client's TLS.
+  void Refuse(Waiting& waiting, ListenerEvent why, std::string_view detail = "",
+              std::string_view failure = "");
   void UpdateAcceptors(const Snapshot& snapshot);
   // False: a gate refused; the connection is closed, or held until its delay is over.
   bool PassGates(const FilterChain& chain, AcceptedConnection& accepted, Active& active);
   void Keep(Active active);
-  void ReportRefused(Waiting& waiting, std::string_view flags, std::string_view detail);
+  void ReportRefused(Waiting& waiting, std::string_view flags, std::string_view detail,
+                     std::string_view failure);
   void NoteOutOfDescriptors(const CompiledListener& listener);
   void DrainWhere(const std::function<bool(const Active&)>& is_leaving);
   void CutOverdue();
@@ -100,7 +107,7 @@ class WorkerListeners final {
   absl::flat_hash_map<const ListenerSockets*, std::unique_ptr<Acceptor>> acceptors_;
   absl::flat_hash_map<std::string, ListenerPtr> by_address_;
   absl::flat_hash_map<Waiting*, std::unique_ptr<Waiting>> waiting_;
-  absl::flat_hash_map<ActiveConnection*, Active> active_;
+  std::vector<Active> active_;  // in no order; each connection knows its place
   runtime::Timer drain_timer_;
   uint64_t accepted_ = 0;
   MonotonicTime descriptors_logged_{};

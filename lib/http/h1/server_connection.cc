@@ -10,11 +10,28 @@ namespace {
 
 constexpr size_t kInputBytes = net::BlockPool::kBlockBytes;
 
+uint32_t Bounded(size_t number) {
+  return static_cast<uint32_t>(std::min<size_t>(number, UINT32_MAX));
+}
+
 }  // namespace
 
+ServerConnection::OwnLimits::OwnLimits(const Limits& of)
+    : head_bytes_max(Bounded(of.head_bytes_max)),
+      header_fields_max(Bounded(of.header_fields_max)),
+      pipelined_requests_max(Bounded(of.pipelined_requests_max)),
+      http1(of.http1),
+      request_head_time(of.request_head_time),
+      delayed_close(of.delayed_close) {}
+
 ServerConnection::ServerConnection(std::unique_ptr<net::Connection> connection,
-                                   ServerConnectionCallbacks& callbacks, const Limits& limits)
-    : connection_(std::move(connection)), callbacks_(callbacks), limits_(limits), stream_(*this) {
+                                   ServerConnectionCallbacks& callbacks, const Limits& limits,
+                                   ServerSpares* spares)
+    : connection_(std::move(connection)),
+      callbacks_(callbacks),
+      spares_(spares),
+      limits_(limits),
+      stream_(*this) {
   connection_->set_input_bytes_max(kInputBytes);
   connection_->SetCallbacks(this);
 }
@@ -135,20 +152,21 @@ bool ServerConnection::ParseHead() {
   const size_t bytes = FindHead();
   if (bytes == 0) return false;
   net::Buffer& input = connection_->input();
-  char* const head = stream_.arena_.Allocate(bytes + kHeadPadding);
+  stream_.TakeState();
+  char* const head = stream_.state_->arena.Allocate(bytes + kHeadPadding);
   std::memcpy(head, input.view().data(), bytes);
   std::memset(head + bytes, 0, kHeadPadding);
   Framing framing;
   const HeadError error = ParseRequestHead(head, bytes, limits_.header_fields_max,
                                            connection_->tls_peer() != nullptr ? "https" : "http",
-                                           stream_.request_, framing);
+                                           stream_.state_->request, framing);
   if (error != HeadError::kNone) {
     Refuse(error);
     return false;
   }
   if (limits_.http1.header_case == HeaderCase::kAsReceived) {
     const std::string_view written = input.view().substr(0, bytes);
-    stream_.request_.headers.set_written_names(WrittenNames(written, stream_.arena_));
+    stream_.state_->request.headers.set_written_names(WrittenNames(written, stream_.state_->arena));
   }
   input.Consume(bytes);
   if (scanned_ != 0) connection_->set_input_bytes_max(kInputBytes);
@@ -160,7 +178,7 @@ bool ServerConnection::ParseHead() {
 }
 
 void ServerConnection::StartExchange(const Framing& framing) {
-  const RequestHead& request = stream_.request_;
+  const RequestHead& request = stream_.state_->request;
   // HTTP/1.0 closes unless asked not to (RFC 9112 §9.3).
   keeps_alive_ = request.protocol == Protocol::kHttp11
                      ? !framing.says_close
@@ -171,8 +189,8 @@ void ServerConnection::StartExchange(const Framing& framing) {
                                    : framing.is_chunked         ? BodyReader::Framing::kChunked
                                    : request.content_length > 0 ? BodyReader::Framing::kLength
                                                                 : BodyReader::Framing::kNone;
-  stream_.reader_.Start(body, request.content_length, limits_.header_fields_max,
-                        limits_.http1.has_trailers);
+  stream_.state_->reader.Start(body, request.content_length, limits_.header_fields_max,
+                               limits_.http1.has_trailers);
   const bool ends = body == BodyReader::Framing::kNone;
   stream_.is_end_told_ = ends;
   callbacks_.OnStream(stream_);
@@ -193,12 +211,12 @@ void ServerConnection::DeliverBody() {
   }
   net::Buffer& input = connection_->input();
   if (!stream.response_ended_ || stream.is_tunnel_) {
-    const BodyReader::Verdict verdict = stream.reader_.Advance(input, input_ended);
+    const BodyReader::Verdict verdict = stream.state_->reader.Advance(input, input_ended);
     if (verdict != BodyReader::Verdict::kOk) return FailBody(verdict);
-    const bool has_news =
-        !stream.reader_.Peek(input).empty() || (stream.reader_.has_ended() && !stream.is_end_told_);
+    const bool has_news = !stream.state_->reader.Peek(input).empty() ||
+                          (stream.state_->reader.has_ended() && !stream.is_end_told_);
     if (has_news) {
-      stream.is_end_told_ = stream.reader_.has_ended();
+      stream.is_end_told_ = stream.state_->reader.has_ended();
       stream.callbacks_->OnBody();
       if (is_gone_ || is_closing_) return;
     }
@@ -213,21 +231,22 @@ void ServerConnection::DeliverBody() {
 
 bool ServerConnection::Exchange::is_done() const {
   if (!is_active_ || !response_ended_) return false;
-  return !is_tunnel_ || reader_.is_done(owner_.connection_->input());
+  return !is_tunnel_ || state_->reader.is_done(owner_.connection_->input());
 }
 
 void ServerConnection::FinishExchange() {
   Exchange& stream = stream_;
   net::Buffer& input = connection_->input();
-  if (stream.is_tunnel_ || stream.writer_.is_broken()) keeps_alive_ = false;
+  if (stream.is_tunnel_ || stream.state_->writer.is_broken()) keeps_alive_ = false;
   if (!stream.may_tunnel_ && keeps_alive_) {
-    if (stream.reader_.Advance(input, connection_->input_ended()) != BodyReader::Verdict::kOk) {
+    if (stream.state_->reader.Advance(input, connection_->input_ended()) !=
+        BodyReader::Verdict::kOk) {
       keeps_alive_ = false;
     }
-    const int64_t left = stream.reader_.left(input);
-    const bool has_ended = stream.reader_.has_ended();
+    const int64_t left = stream.state_->reader.left(input);
+    const bool has_ended = stream.state_->reader.has_ended();
     if (!has_ended && (left < 0 || left > kDroppedBodyBytesMax)) keeps_alive_ = false;
-    if (!has_ended && stream.request_.expects_continue && !stream.has_continued_) {
+    if (!has_ended && stream.state_->request.expects_continue && !stream.has_continued_) {
       keeps_alive_ = false;
     }
     drops_rest_ = keeps_alive_;
@@ -241,12 +260,13 @@ void ServerConnection::FinishExchange() {
 // Reads away what an answered request still sends; false while more is to come.
 bool ServerConnection::DropRest() {
   net::Buffer& input = connection_->input();
-  if (stream_.reader_.Advance(input, connection_->input_ended()) != BodyReader::Verdict::kOk) {
+  if (stream_.state_->reader.Advance(input, connection_->input_ended()) !=
+      BodyReader::Verdict::kOk) {
     keeps_alive_ = drops_rest_ = false;
     return true;
   }
-  const bool has_ended = stream_.reader_.has_ended();
-  stream_.reader_.Consume(input, stream_.reader_.Peek(input).size());
+  const bool has_ended = stream_.state_->reader.has_ended();
+  stream_.state_->reader.Consume(input, stream_.state_->reader.Peek(input).size());
   if (has_ended) {
     drops_rest_ = false;
     // Trailers of the dropped body were put into the arena that the next request begins with.
@@ -300,42 +320,47 @@ void ServerConnection::CloseGently() {
 
 void ServerConnection::Exchange::Recycle() {
   callbacks_ = nullptr;
-  request_.headers.Clear();
-  request_.method = request_.scheme = request_.authority = request_.path = request_.upgrade = {};
-  request_.content_length = kLengthUnknown;
-  request_.expects_continue = false;
   is_active_ = may_tunnel_ = is_tunnel_ = is_answered_ = has_continued_ = false;
   response_ended_ = wants_writable_ = is_end_told_ = false;
-  if (!owner_.drops_rest_) arena_.Reset();
+  // What is left of the request is still read with it.
+  if (owner_.drops_rest_) return;
+  state_->Recycle();
+  if (owner_.spares_ != nullptr) (void)owner_.spares_->http1.Give(std::move(state_));
+}
+
+void ServerConnection::Exchange::TakeState() {
+  if (state_ != nullptr) return;
+  if (owner_.spares_ != nullptr) state_ = owner_.spares_->http1.Take();
+  if (state_ == nullptr) state_ = std::make_unique<RequestState>();
 }
 
 std::string_view ServerConnection::Exchange::PeekBody() const {
   if (waits_for_tunnel()) return {};
-  return reader_.Peek(owner_.connection_->input());
+  return state_->reader.Peek(owner_.connection_->input());
 }
 
 void ServerConnection::Exchange::ConsumeBody(size_t bytes) {
   if (bytes == 0) return;
-  reader_.Consume(owner_.connection_->input(), bytes);
+  state_->reader.Consume(owner_.connection_->input(), bytes);
   owner_.connection_->ResumeReading();
   if (is_done()) owner_.Schedule();
 }
 
 bool ServerConnection::Exchange::body_ended() const {
-  return !waits_for_tunnel() && reader_.has_ended();
+  return !waits_for_tunnel() && state_->reader.has_ended();
 }
 
 void ServerConnection::Exchange::SendContinue() {
   if (is_answered_ || has_continued_ || !is_active_) return;
   has_continued_ = true;
-  ResponseHead head(arena_);
+  ResponseHead head(state_->arena);
   head.status = 100;
   SendInformational(head);
 }
 
 void ServerConnection::Exchange::SendInformational(const ResponseHead& head) {
   // HTTP/1.0 knows none (RFC 9110 §15.2).
-  if (is_answered_ || !is_active_ || request_.protocol == Protocol::kHttp10) return;
+  if (is_answered_ || !is_active_ || state_->request.protocol == Protocol::kHttp10) return;
   WriteResponseHead(head, true, {.header_case = owner_.limits_.http1.header_case},
                     owner_.connection_->output());
   owner_.connection_->Flush();
@@ -344,16 +369,16 @@ void ServerConnection::Exchange::SendInformational(const ResponseHead& head) {
 void ServerConnection::Exchange::SendResponse(const ResponseHead& head, bool end_stream) {
   if (is_answered_ || !is_active_ || owner_.is_gone_) return;
   is_answered_ = true;
-  const bool is_http10 = request_.protocol == Protocol::kHttp10;
-  const bool is_head = request_.method == "HEAD";
-  is_tunnel_ =
-      may_tunnel_ && (request_.upgrade.empty() ? head.status / 100 == 2 : head.status == 101);
+  const bool is_http10 = state_->request.protocol == Protocol::kHttp10;
+  const bool is_head = state_->request.method == "HEAD";
+  is_tunnel_ = may_tunnel_ &&
+               (state_->request.upgrade.empty() ? head.status / 100 == 2 : head.status == 101);
   if (may_tunnel_ && !is_tunnel_) {
     // No tunnel: what looked like its beginning is no body of this request. What the client sends
     // before it sees the answer may still belong to the tunnel, and must not be read as a request
     // (CVE-2025-64763): Envoy closes as well.
     owner_.keeps_alive_ = false;
-    reader_.Start(BodyReader::Framing::kNone, 0, 0);
+    state_->reader.Start(BodyReader::Framing::kNone, 0, 0);
     is_end_told_ = false;
   }
   if (owner_.is_draining_) owner_.keeps_alive_ = false;
@@ -366,8 +391,8 @@ void ServerConnection::Exchange::SendResponse(const ResponseHead& head, bool end
                                                  .header_case = owner_.limits_.http1.header_case},
                                                 owner_.connection_->output());
   if (framing == BodyFraming::kUntilClose) owner_.keeps_alive_ = false;
-  writer_.Start(is_tunnel_ ? BodyFraming::kUntilClose : framing, head.content_length,
-                owner_.limits_.http1.has_trailers);
+  state_->writer.Start(is_tunnel_ ? BodyFraming::kUntilClose : framing, head.content_length,
+                       owner_.limits_.http1.has_trailers);
   if (end_stream) {
     EndResponse();
   } else if (may_tunnel_) {
@@ -378,16 +403,16 @@ void ServerConnection::Exchange::SendResponse(const ResponseHead& head, bool end
 
 size_t ServerConnection::Exchange::SendBody(std::string_view bytes, bool end_stream) {
   if (!is_answered_ || response_ended_ || owner_.is_gone_) return bytes.size();
-  const size_t taken = writer_.Write(*owner_.connection_, bytes, end_stream);
+  const size_t taken = state_->writer.Write(*owner_.connection_, bytes, end_stream);
   if (taken < bytes.size()) wants_writable_ = true;
-  if (writer_.has_ended()) EndResponse();
+  if (state_->writer.has_ended()) EndResponse();
   owner_.connection_->Flush();
   return taken;
 }
 
 void ServerConnection::Exchange::SendTrailers(const HeaderMap& trailers) {
   if (!is_answered_ || response_ended_ || owner_.is_gone_) return;
-  writer_.WriteTrailers(owner_.connection_->output(), trailers);
+  state_->writer.WriteTrailers(owner_.connection_->output(), trailers);
   EndResponse();
   owner_.connection_->Flush();
 }
@@ -406,7 +431,7 @@ void ServerConnection::Exchange::Reset(ResetReason) {
   callbacks_ = nullptr;
   // What was answered so far still goes out: that more is missing its framing shows. Without any,
   // only a reset can.
-  if (is_answered_ && !is_tunnel_ && writer_.is_framed()) return owner_.CloseGently();
+  if (is_answered_ && !is_tunnel_ && state_->writer.is_framed()) return owner_.CloseGently();
   owner_.Close();
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "lib/http/stream.h"
+#include "proxy/http/worker_http.h"
 #include "proxy/upstream/upstream.h"
 #include "proxy/worker.h"
 
@@ -201,6 +202,7 @@ class FakeWorker final : public Worker {
   runtime::Loop& loop() override { return *loop_; }
   net::BlockPool& blocks() override { return blocks_; }
   Upstreams& upstreams() override { return fake_upstreams; }
+  WorkerHttp& http() override { return http_; }
   Random& random() override { return random_; }
   const Clock& clock() const override { return RealClock(); }
   const std::shared_ptr<const Snapshot>& snapshot() const override { return snapshot_; }
@@ -215,6 +217,7 @@ class FakeWorker final : public Worker {
   net::BlockPool blocks_;
   Random random_;
   std::shared_ptr<const Snapshot> snapshot_;
+  WorkerHttp http_{*this};
 };
 
 }  // namespace meltemi::proxy::testing
