@@ -23,22 +23,6 @@ char* PutNumber(char* to, int64_t number) {
   return std::to_chars(to, to + 20, number).ptr;
 }
 
-// Fields of one hop: whoever put them there meant another connection than this.
-bool IsHopField(HeaderId id) {
-  switch (id) {
-    case HeaderId::kConnection:
-    case HeaderId::kContentLength:
-    case HeaderId::kHost:
-    case HeaderId::kKeepAlive:
-    case HeaderId::kProxyConnection:
-    case HeaderId::kTransferEncoding:
-    case HeaderId::kUpgrade:
-      return true;
-    default:
-      return false;
-  }
-}
-
 size_t FieldBytes(const HeaderMap& headers) {
   size_t sum = 0;
   for (const HeaderField& field : headers.fields()) {
