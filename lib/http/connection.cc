@@ -37,23 +37,6 @@ Detected DetectProtocol(std::string_view first_bytes) {
   return line.ends_with(" HTTP/1.0\r") ? Detected::kHttp10 : Detected::kNotHttp;
 }
 
-ResetReason ResetFor(net::CloseReason reason, ResetReason lost) {
-  switch (reason) {
-    case net::CloseReason::kConnectFailed:
-      return ResetReason::kConnectFailed;
-    case net::CloseReason::kConnectTimeout:
-      return ResetReason::kConnectTimeout;
-    case net::CloseReason::kTlsFailed:
-      return ResetReason::kTlsFailed;
-    case net::CloseReason::kLocal:
-      return ResetReason::kLocal;
-    case net::CloseReason::kRemoteEnd:
-    case net::CloseReason::kReset:
-      break;
-  }
-  return lost;
-}
-
 std::unique_ptr<ServerConnection> NewServerConnection(Protocol protocol,
                                                       std::unique_ptr<net::Connection> connection,
                                                       ServerConnectionCallbacks& callbacks,

@@ -135,9 +135,6 @@ class ClientConnection {
   virtual net::Connection& connection() = 0;
 };
 
-// Why a client stream ended with its connection; `lost` where the connection was up and just went.
-ResetReason ResetFor(net::CloseReason reason, ResetReason lost);
-
 // `protocol` kHttp11 or kHttp2 (prior knowledge, or what ALPN chose once connected).
 std::unique_ptr<ClientConnection> NewClientConnection(Protocol protocol,
                                                       std::unique_ptr<net::Connection> connection,

@@ -28,23 +28,6 @@ enum class HeaderId : uint8_t {
 HeaderId LookUpHeader(std::string_view lower_case_name);
 std::string_view HeaderName(HeaderId id);
 
-// Fields of one HTTP/1 hop: whoever put them there meant another connection than the next. What
-// they say of a message stands in its head.
-constexpr bool IsHopField(HeaderId id) {
-  switch (id) {
-    case HeaderId::kConnection:
-    case HeaderId::kContentLength:
-    case HeaderId::kHost:
-    case HeaderId::kKeepAlive:
-    case HeaderId::kProxyConnection:
-    case HeaderId::kTransferEncoding:
-    case HeaderId::kUpgrade:
-      return true;
-    default:
-      return false;
-  }
-}
-
 struct HeaderField {
   std::string_view name;  // lower case
   std::string_view value;

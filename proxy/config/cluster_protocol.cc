@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "envoy/extensions/upstreams/http/v3/http_protocol_options.pb.h"
+#include "proxy/config/address_compiler.h"
 #include "proxy/config/cluster_compiler_parts.h"
 #include "proxy/http/codec_options.h"
 #include "proxy/http/known_fields.h"

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "lib/base/check.h"
+#include "lib/http/reset_reason.h"
 
 namespace meltemi::http::h1 {
 namespace {

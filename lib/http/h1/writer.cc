@@ -7,6 +7,7 @@
 #include <span>
 
 #include "lib/http/h1/head_parser.h"
+#include "lib/http/hop_fields.h"
 
 namespace meltemi::http::h1 {
 namespace {

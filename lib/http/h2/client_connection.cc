@@ -6,6 +6,7 @@
 
 #include "lib/base/check.h"
 #include "lib/http/h2/session.h"
+#include "lib/http/reset_reason.h"
 
 namespace meltemi::http::h2 {
 namespace {

@@ -6,6 +6,8 @@
 #include <charconv>
 #include <string>
 
+#include "lib/http/hop_fields.h"
+
 namespace meltemi::http::h2 {
 
 Engine::Engine(EngineOwner& owner, const EngineOptions& options, net::Buffer& output)
