@@ -6,13 +6,10 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
-#include <nlohmann/json.hpp>
-#include <optional>
 #include <set>
 
 #include "galley/store/directory_store.h"
-#include "galley/store/embedded_store.h"
-#include "galley/testing/temporary_directory.h"
+#include "galley/testing/api_fixture.h"
 #include "lib/config/parse.h"
 
 namespace meltemi::galley {
@@ -20,89 +17,6 @@ namespace {
 
 using nlohmann::json;
 using ::testing::HasSubstr;
-
-constexpr char kPods[] = "/api/v1/namespaces/default/pods";
-constexpr char kMaps[] = "/api/v1/namespaces/default/configmaps";
-constexpr char kServices[] = "/api/v1/namespaces/default/services";
-constexpr char kRoutes[] = "/apis/networking.istio.io/v1/namespaces/default/virtualservices";
-constexpr char kMerge[] = "application/merge-patch+json";
-constexpr char kStrategic[] = "application/strategic-merge-patch+json";
-constexpr char kApply[] = "application/apply-patch+yaml";
-
-struct Answer {
-  int status = 0;
-  json body;
-};
-
-json Map(const std::string& name, const std::string& value = "1") {
-  return {{"apiVersion", "v1"},
-          {"kind", "ConfigMap"},
-          {"metadata", {{"name", name}}},
-          {"data", {{"value", value}}}};
-}
-
-json Route(const std::string& name, const std::string& host = "reviews") {
-  return json::parse(R"({"apiVersion":"networking.istio.io/v1","kind":"VirtualService",
-    "metadata":{"name":")" +
-                     name + R"("},"spec":{"hosts":[")" + host + R"("],"http":[{"route":[
-    {"destination":{"host":")" +
-                     host + R"("}}]}]}})");
-}
-
-json Service(const std::string& name) {
-  return {{"apiVersion", "v1"},
-          {"kind", "Service"},
-          {"metadata", {{"name", name}}},
-          {"spec", {{"ports", {{{"name", "http"}, {"port", 9080}}}}}}};
-}
-
-class ApiTest : public ::testing::Test {
- protected:
-  ApiTest() {
-    store_ = *EmbeddedStore::Open(*loop_, directory_ / "state");
-    options_.addresses = {*net::Address::Unix(directory_ / "api.sock"),
-                          *net::Address::ParseIp("127.0.0.1", 0)};
-    options_.bearer_token = "open sesame";
-    Start();
-  }
-  void Start() {
-    api_.reset();
-    auto api = Api::Start(*loop_, *store_, store_.get(), options_);
-    ASSERT_TRUE(api.ok()) << api.status().ToString();
-    api_ = *std::move(api);
-  }
-  void RunUntil(const std::function<bool()>& done) {
-    for (int passes = 0; passes < 20'000 && !done(); ++passes) {
-      loop_->RunOnce(std::chrono::milliseconds(100));
-    }
-    ASSERT_TRUE(done());
-  }
-  StatusOr<http::ClientResponse> Fetch(const net::Address& to, http::ClientRequest request) {
-    std::optional<StatusOr<http::ClientResponse>> result;
-    auto call = http::Fetch(*loop_, to, std::move(request), [&](auto answer) { result = answer; });
-    RunUntil([&] { return result.has_value(); });
-    return *std::move(result);
-  }
-  Answer Send(const std::string& method, const std::string& path, const std::string& body = "",
-              const std::string& type = "application/json") {
-    const auto answer =
-        Fetch(api_->addresses()[0],
-              {.method = method, .path = path, .headers = {{"content-type", type}}, .body = body});
-    EXPECT_TRUE(answer.ok()) << answer.status().ToString();
-    return {answer->status, json::parse(answer->body, nullptr, false)};
-  }
-  Answer Get(const std::string& path) { return Send("GET", path); }
-  Answer Post(const std::string& path, const json& body) { return Send("POST", path, body.dump()); }
-  Answer Apply(const std::vector<json>& objects, const std::string& query = "") {
-    return Post("/apis/meltemi.io/v1/apply" + query, {{"objects", objects}});
-  }
-
-  testing::TemporaryDirectory directory_;
-  std::unique_ptr<runtime::Loop> loop_ = *runtime::Loop::Create();
-  std::unique_ptr<EmbeddedStore> store_;
-  ApiOptions options_;
-  std::unique_ptr<Api> api_;
-};
 
 // -- who may
 
@@ -351,70 +265,6 @@ TEST_F(ApiTest, GeneratesNames) {
               ::testing::MatchesRegex("map-[0-9a-f]{5}"));
 }
 
-// -- patches
-
-TEST_F(ApiTest, PatchesByMerging) {
-  ASSERT_EQ(201, Post(kRoutes, Route("a")).status);
-  const std::string path = std::string(kRoutes) + "/a";
-  const Answer patched = Send(
-      "PATCH", path,
-      R"({"metadata":{"labels":{"x":"y"}},"spec":{"hosts":["ratings"],"gateways":["g"]}})", kMerge);
-  ASSERT_EQ(200, patched.status) << patched.body;
-  EXPECT_EQ(json::array({"ratings"}), patched.body["spec"]["hosts"]);
-  EXPECT_EQ("y", patched.body["metadata"]["labels"]["x"]);
-  const Answer removed = Send("PATCH", path, R"({"spec":{"gateways":null}})", kMerge);
-  EXPECT_FALSE(removed.body["spec"].contains("gateways"));
-  EXPECT_EQ(415, Send("PATCH", path, "[]", "application/json-patch+json").status);
-  EXPECT_EQ(409, Send("PATCH", path, R"({"metadata":{"resourceVersion":"1"}})", kMerge).status);
-  EXPECT_EQ(400, Send("PATCH", path, R"({"metadata":{"name":"b"}})", kMerge).status);
-  EXPECT_EQ(404, Send("PATCH", std::string(kRoutes) + "/b", "{}", kMerge).status);
-}
-
-TEST_F(ApiTest, MergesListsOfCoreKindsByKey) {
-  const json deployment = json::parse(R"({"metadata":{"name":"d"},"spec":{
-    "selector":{"matchLabels":{"app":"d"}},
-    "template":{"metadata":{"labels":{"app":"d"}},"spec":{"containers":[
-      {"name":"one","image":"a:1","ports":[{"containerPort":80}]},
-      {"name":"two","image":"b:1"}]}}}})");
-  const std::string deployments = "/apis/apps/v1/namespaces/default/deployments";
-  const Answer created = Post(deployments, deployment);
-  ASSERT_EQ(201, created.status) << created.body;
-  const Answer patched = Send("PATCH", deployments + "/d", R"({"spec":{"template":{"spec":{
-    "$setElementOrder/containers":[{"name":"three"},{"name":"one"}],
-    "containers":[{"name":"one","image":"a:2"},{"name":"two","$patch":"delete"},
-                  {"name":"three","image":"c:1"}]}}}})",
-                              kStrategic);
-  ASSERT_EQ(200, patched.status) << patched.body;
-  EXPECT_EQ(json::parse(R"([{"name":"three","image":"c:1"},
-                            {"name":"one","image":"a:2","ports":[{"containerPort":80}]}])"),
-            patched.body["spec"]["template"]["spec"]["containers"]);
-}
-
-// What `kubectl apply` sends for another port of a Service.
-TEST_F(ApiTest, ReplacesAnElementOfAMergedList) {
-  ASSERT_EQ(201, Post(kServices, Service("a")).status);
-  const Answer patched = Send("PATCH", std::string(kServices) + "/a", R"({"spec":{
-    "$setElementOrder/ports":[{"port":9081}],
-    "ports":[{"name":"http","port":9081},{"$patch":"delete","port":9080}]}})",
-                              kStrategic);
-  ASSERT_EQ(200, patched.status) << patched.body;
-  EXPECT_EQ(json::parse(R"([{"name":"http","port":9081,"protocol":"TCP","targetPort":9081}])"),
-            patched.body["spec"]["ports"]);
-  EXPECT_EQ(400, Send("PATCH", std::string(kServices) + "/a",
-                      R"({"spec":{"ports":[{"port":1},{"name":"x"}]}})", kStrategic)
-                     .status);
-}
-
-TEST_F(ApiTest, AppliesOnTheServer) {
-  const std::string path = std::string(kRoutes) + "/a?fieldManager=kubectl&force=true";
-  const std::string yaml =
-      "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata:\n  name: a\n"
-      "spec:\n  hosts: [reviews]\n  http:\n  - route:\n    - destination: {host: reviews}\n";
-  EXPECT_EQ(201, Send("PATCH", path, yaml, kApply).status);
-  EXPECT_EQ(200, Send("PATCH", path, yaml + "  gateways: [g]\n", kApply).status);
-  EXPECT_EQ(json::array({"g"}), Get(std::string(kRoutes) + "/a").body["spec"]["gateways"]);
-}
-
 // -- services
 
 TEST_F(ApiTest, ServicesGetAddressesThatLast) {
@@ -492,63 +342,7 @@ TEST_F(ApiTest, AsksTheIssuerForTokens) {
   EXPECT_EQ(422, Post(accounts + "/default/token", {{"spec", {{"expirationSeconds", 1}}}}).status);
 }
 
-// -- batches
-
-TEST_F(ApiTest, AppliesBatches) {
-  json elsewhere = Map("c");
-  elsewhere["metadata"]["namespace"] = "shop";
-  json stale_status = Route("b");
-  stale_status["status"] = {{"observedGeneration", 1}};
-  const Answer first = Apply({Map("a"), stale_status, elsewhere});
-  ASSERT_EQ(200, first.status) << first.body;
-  EXPECT_EQ(
-      json({{"kind", "ConfigMap"}, {"namespace", "default"}, {"name", "a"}, {"action", "created"}}),
-      first.body["results"][0]);
-  EXPECT_EQ(json(std::to_string(store_->version())), first.body["resourceVersion"]);
-  EXPECT_EQ(200, Get("/api/v1/namespaces/shop/configmaps/c").status);
-  EXPECT_FALSE(Get(std::string(kRoutes) + "/b").body.contains("status"));
-  EXPECT_EQ(200, Get("/api/v1/namespaces/shop").status);
-
-  const Answer second = Apply({Map("a"), Route("b", "ratings"), Service("d")});
-  EXPECT_EQ("unchanged", second.body["results"][0]["action"]);
-  EXPECT_EQ("configured", second.body["results"][1]["action"]);
-  EXPECT_EQ("created", second.body["results"][2]["action"]);
-  // A Service applied again keeps what it was given.
-  EXPECT_EQ("unchanged", Apply({Service("d")}).body["results"][0]["action"]);
-  EXPECT_EQ("created", Apply({Map("e")}, "?dryRun=All").body["results"][0]["action"]);
-  EXPECT_EQ(404, Get(std::string(kMaps) + "/e").status);
-}
-
-TEST_F(ApiTest, ABatchWithAnErrorStoresNothingAndTellsAll) {
-  json unknown = Route("bad");
-  unknown["spec"]["httpp"] = json::array();
-  const json unheard = {{"apiVersion", "v1"}, {"kind", "Unheard"}, {"metadata", {{"name", "x"}}}};
-  const Answer refused = Apply({Map("a"), unknown, unheard});
-  EXPECT_EQ(422, refused.status);
-  const json& causes = refused.body["details"]["causes"];
-  ASSERT_EQ(2u, causes.size());
-  EXPECT_EQ("objects[1]", causes[0]["field"]);
-  EXPECT_THAT(causes[0]["message"].get<std::string>(), HasSubstr("httpp"));
-  EXPECT_EQ("objects[2]", causes[1]["field"]);
-  EXPECT_THAT(refused.body["message"].get<std::string>(), HasSubstr("Unheard"));
-  EXPECT_EQ(404, Get(std::string(kMaps) + "/a").status);
-  EXPECT_EQ(422, Apply({Map("a"), Map("a", "2")}).status);
-  EXPECT_EQ(400, Post("/apis/meltemi.io/v1/apply", {{"things", 1}}).status);
-}
-
-TEST_F(ApiTest, DeletesBatches) {
-  json place = {{"apiVersion", "v1"}, {"kind", "Namespace"}, {"metadata", {{"name", "shop"}}}};
-  json inside = Map("c");
-  inside["metadata"]["namespace"] = "shop";
-  ASSERT_EQ(200, Apply({Map("a"), place, inside}).status);
-  const Answer deleted =
-      Post("/apis/meltemi.io/v1/delete", {{"objects", {Map("a"), Map("b"), place, inside}}});
-  ASSERT_EQ(200, deleted.status) << deleted.body;
-  EXPECT_EQ("deleted", deleted.body["results"][0]["action"]);
-  EXPECT_EQ("not found", deleted.body["results"][1]["action"]);
-  EXPECT_EQ(4u, deleted.body["results"].size());
-  EXPECT_EQ(0u, store_->List(nullptr, "shop").objects.size());
-}
+// -- a store of files
 
 TEST_F(ApiTest, AReadOnlyStoreIsServedAndNotWritten) {
   directory_.Write("a.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n");

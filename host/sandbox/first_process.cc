@@ -22,6 +22,7 @@
 #include "host/sandbox/network.h"
 #include "host/sandbox/privileges.h"
 #include "host/sandbox/proof.h"
+#include "host/sandbox/spawn.h"
 #include "lib/capture/server.h"
 
 namespace meltemi::host {
@@ -49,38 +50,6 @@ StatusOr<capture::Server> SetUp(const FirstProcess& options) {
   MELTEMI_RETURN_IF_ERROR(SetUpMounts(options.resolv_conf_path, options.hosts_path));
   MELTEMI_RETURN_IF_ERROR(DropPrivileges());
   return server;
-}
-
-std::vector<char*> Pointers(std::vector<std::string>& strings) {
-  std::vector<char*> pointers;
-  for (std::string& string : strings) pointers.push_back(string.data());
-  pointers.push_back(nullptr);
-  return pointers;
-}
-
-// In the forked child: becomes the command, or tells `report` the errno and ends.
-[[noreturn]] void Become(Command command, const std::vector<Fd>& stdio, int report) {
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  for (int signal = 1; signal < NSIG; ++signal)
-    ::signal(signal, SIG_DFL);  // ignored ones outlive exec
-  ::setsid();                   // a group of its own: signals reach what the app started as well
-  int error = 0;
-  for (int i = 0; i < 3; ++i)
-    if (::dup2(stdio[static_cast<size_t>(i)].get(), i) < 0) error = errno;
-  if (!command.working_directory.empty() && ::chdir(command.working_directory.c_str()) != 0)
-    error = errno;
-  if (error == 0) {
-    ::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
-    std::vector<char*> environment = Pointers(command.env);
-    std::vector<char*> arguments = Pointers(command.argv);
-    ::environ = environment.data();
-    ::execvp(arguments[0], arguments.data());
-    error = errno;
-  }
-  if (::write(report, &error, sizeof(error)) < 0) ::_exit(126);
-  ::_exit(127);
 }
 
 // Poll-driven, single-threaded; blocks only in poll.
@@ -121,24 +90,10 @@ class Loop final {
   void Start(const Fields& fields, const std::vector<Fd>& stdio) {
     StatusOr<Command> command = ParseRun(fields);
     if (!command.ok() || stdio.size() != 3) return Refuse(fields, EINVAL);
-    int report[2];
-    if (::pipe2(report, O_CLOEXEC) != 0) return Refuse(fields, errno);
-    Fd read_end(report[0]), write_end(report[1]);
-    const pid_t child = ::fork();
-    if (child < 0) return Refuse(fields, errno);
-    if (child == 0) Become(*std::move(command), stdio, write_end.get());
-    write_end.Reset();
-    int error = 0;
-    ssize_t got;
-    do {
-      got = ::read(read_end.get(), &error, sizeof(error));
-    } while (got < 0 && errno == EINTR);
-    if (got == sizeof(error)) {
-      ::waitpid(child, nullptr, 0);
-      return Refuse(fields, error);
-    }
-    running_[child] = fields[1];
-    Tell({"started", fields[1], std::to_string(child)});
+    const Spawned child = Spawn(*command, {stdio[0].get(), stdio[1].get(), stdio[2].get()}, false);
+    if (child.error != 0) return Refuse(fields, child.error);
+    running_[child.pid] = fields[1];
+    Tell({"started", fields[1], std::to_string(child.pid)});
   }
 
   void Refuse(const Fields& fields, int error) {

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <string>
 
+#include "lib/config/grpc_codes.h"
 #include "lib/config/validate_rules.h"
 
 namespace meltemi::config {
@@ -15,24 +16,6 @@ using namespace istio::networking::v1;
 
 constexpr size_t kDirectBodyMax = 1024 * 1024;
 constexpr double kLeastPercent = 0.0001;  // Envoy counts in millionths
-
-constexpr std::array<std::string_view, 17> kGrpcCodes = {"OK",
-                                                         "CANCELLED",
-                                                         "UNKNOWN",
-                                                         "INVALID_ARGUMENT",
-                                                         "DEADLINE_EXCEEDED",
-                                                         "NOT_FOUND",
-                                                         "ALREADY_EXISTS",
-                                                         "PERMISSION_DENIED",
-                                                         "UNAUTHENTICATED",
-                                                         "RESOURCE_EXHAUSTED",
-                                                         "FAILED_PRECONDITION",
-                                                         "ABORTED",
-                                                         "OUT_OF_RANGE",
-                                                         "UNIMPLEMENTED",
-                                                         "INTERNAL",
-                                                         "UNAVAILABLE",
-                                                         "DATA_LOSS"};
 
 // Envoy's names for x-envoy-retry-on and x-envoy-retry-grpc-on.
 constexpr std::array<std::string_view, 16> kRetryConditions = {"5xx",
@@ -280,7 +263,7 @@ void HttpActionRules::CheckFault(const HTTPFaultInjection& fault, const FieldPat
       (fault.abort().http_status() < 200 || fault.abort().http_status() > 600)) {
     check_.Add(abort.Field("httpStatus"), "no status of a response; expected 200 to 600");
   }
-  if (fault.abort().has_grpc_status() && !Has(kGrpcCodes, fault.abort().grpc_status())) {
+  if (fault.abort().has_grpc_status() && !GrpcCode(fault.abort().grpc_status()).has_value()) {
     check_.Add(abort.Field("grpcStatus"), "unknown; expected a name such as UNAVAILABLE");
   }
   if (fault.abort().has_http2_error()) {

@@ -5,6 +5,8 @@
 #include <charconv>
 #include <utility>
 
+#include "lib/base/big_endian.h"
+
 namespace meltemi::grpc {
 namespace {
 
@@ -21,7 +23,7 @@ int HexValue(char c) {
 
 std::string MessagePrefix(size_t message_bytes) {
   std::string prefix(kPrefixBytes, '\0');
-  for (size_t i = 0; i < 4; ++i) prefix[4 - i] = static_cast<char>(message_bytes >> (8 * i));
+  WriteUint32(prefix.data() + 1, static_cast<uint32_t>(message_bytes));
   return prefix;
 }
 
@@ -30,8 +32,7 @@ MessageReader::Verdict MessageReader::Judge(std::string_view bytes, size_t& size
   if (bytes.empty()) return Verdict::kOk;
   if (bytes[0] != 0) return Verdict::kCompressed;
   if (bytes.size() < kPrefixBytes) return Verdict::kOk;
-  size_t length = 0;
-  for (size_t i = 1; i < kPrefixBytes; ++i) length = length << 8 | static_cast<uint8_t>(bytes[i]);
+  const size_t length = ReadUint32(bytes.data() + 1);
   if (length > message_bytes_max_) return Verdict::kTooLarge;
   size = kPrefixBytes + length;
   return Verdict::kOk;

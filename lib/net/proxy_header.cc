@@ -9,6 +9,8 @@
 #include <charconv>
 #include <cstring>
 
+#include "lib/base/big_endian.h"
+
 namespace meltemi::net {
 namespace {
 
@@ -37,7 +39,7 @@ uint8_t Byte(std::string_view bytes, size_t at) {
 }
 
 uint16_t Number16(std::string_view bytes, size_t at) {
-  return static_cast<uint16_t>(Byte(bytes, at) << 8 | Byte(bytes, at + 1));
+  return ReadUint16(bytes.data() + at);
 }
 
 bool IsPrefixOfEither(std::string_view part, std::string_view whole) {

@@ -13,6 +13,7 @@
 #include "envoy/extensions/filters/http/cors/v3/cors.pb.h"
 #include "envoy/extensions/filters/http/fault/v3/fault.pb.h"
 #include "envoy/extensions/retry/host/previous_hosts/v3/previous_hosts.pb.h"
+#include "lib/config/grpc_codes.h"
 #include "pilot/translate/messages.h"
 #include "pilot/translate/virtual_service_matches.h"
 
@@ -81,32 +82,6 @@ void SetRetryOn(std::string_view from, v3::RetryPolicy& to) {
   to.set_retry_on(std::move(conditions));
 }
 
-int GrpcStatus(std::string_view name) {
-  constexpr std::string_view kNames[] = {"OK",
-                                         "CANCELLED",
-                                         "UNKNOWN",
-                                         "INVALID_ARGUMENT",
-                                         "DEADLINE_EXCEEDED",
-                                         "NOT_FOUND",
-                                         "ALREADY_EXISTS",
-                                         "PERMISSION_DENIED",
-                                         "RESOURCE_EXHAUSTED",
-                                         "FAILED_PRECONDITION",
-                                         "ABORTED",
-                                         "OUT_OF_RANGE",
-                                         "UNIMPLEMENTED",
-                                         "INTERNAL",
-                                         "UNAVAILABLE",
-                                         "DATA_LOSS",
-                                         "UNAUTHENTICATED"};
-  int code = 0;
-  for (const std::string_view known : kNames) {
-    if (known == name) return code;
-    ++code;
-  }
-  return -1;
-}
-
 template <typename Fault>
 void SetShare(const Fault& from, FractionalPercent& to) {
   if (from.has_percentage()) {
@@ -123,9 +98,9 @@ bool SetAbort(const v1::HTTPFaultInjection::Abort& from,
   if (from.error_type_case() == Abort::kHttpStatus) {
     to.set_http_status(static_cast<uint32_t>(from.http_status()));
   } else if (from.error_type_case() == Abort::kGrpcStatus) {
-    const int code = GrpcStatus(from.grpc_status());
-    if (code < 0) return false;
-    to.set_grpc_status(static_cast<uint32_t>(code));
+    const std::optional<int> code = config::GrpcCode(from.grpc_status());
+    if (!code.has_value()) return false;
+    to.set_grpc_status(static_cast<uint32_t>(*code));
   } else {
     return false;
   }

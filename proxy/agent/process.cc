@@ -141,9 +141,8 @@ void Process::AddOwnMetrics() {
       [this] { return is_ready() ? 1.0 : 0.0; }, "listener_manager.workers_started");
   registry_.AddSource(
       "meltemi_server_io_uring", "1 where workers move bytes through io_uring, 0 through epoll",
-      MetricType::kGauge, [this] {
-        return server_->socket_io() == runtime::StreamEngine::kUring ? 1.0 : 0.0;
-      });
+      MetricType::kGauge,
+      [this] { return server_->socket_io() == runtime::StreamEngine::kUring ? 1.0 : 0.0; });
 }
 
 Status Process::ListenAdmin(const net::Address& address) {

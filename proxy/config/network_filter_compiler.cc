@@ -11,6 +11,7 @@
 #include "envoy/extensions/filters/network/sni_cluster/v3/sni_cluster.pb.h"
 #include "proxy/config/address_compiler.h"
 #include "proxy/config/listener_compiler.h"
+#include "proxy/http/known_fields.h"
 #include "proxy/listener/network_gates.h"
 
 namespace meltemi::proxy {
@@ -21,10 +22,6 @@ namespace v3 = envoy::config::rbac::v3;
 using Kind = AccessRule::Kind;
 
 constexpr int kRuleDepthMax = 32;
-
-Status Unsupported(std::string_view field) {
-  return absl::UnimplementedError(fmt::format("{} is not supported", field));
-}
 
 Status TooDeep() {
   return absl::InvalidArgumentError(fmt::format("rules nest deeper than {} levels", kRuleDepthMax));

@@ -10,6 +10,7 @@
 #include "lib/identity/key.h"
 #include "lib/tls/names.h"
 #include "proxy/config/tls_validation.h"
+#include "proxy/http/known_fields.h"
 
 namespace meltemi::proxy {
 namespace {
@@ -20,10 +21,6 @@ constexpr std::string_view kCommon = "common_tls_context";
 constexpr int kCertificatesMax = 64;  // of one context
 constexpr uint32_t kSessionsMax = 1024;
 constexpr int64_t kTicketSecondsMax = 7 * 24 * 3600;  // RFC 8446 §4.6.1
-
-Status Unsupported(std::string_view field) {
-  return absl::UnimplementedError(fmt::format("{} is not supported", field));
-}
 
 // -- certificates
 

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "lib/base/big_endian.h"
+
 namespace meltemi::proxy::dns {
 namespace {
 
@@ -88,12 +90,11 @@ std::optional<Ip> Ip::Parse(const std::string& text) {
 }
 
 uint16_t Read16(std::span<const uint8_t> packet, size_t at) {
-  return static_cast<uint16_t>(packet[at] << 8 | packet[at + 1]);
+  return ReadUint16(&packet[at]);
 }
 
 void Write16(std::span<uint8_t> packet, size_t at, uint16_t value) {
-  packet[at] = static_cast<uint8_t>(value >> 8);
-  packet[at + 1] = static_cast<uint8_t>(value);
+  WriteUint16(&packet[at], value);
 }
 
 Parsed ParseQuery(std::span<const uint8_t> packet) {

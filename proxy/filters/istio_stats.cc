@@ -9,6 +9,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "lib/base/log.h"
 #include "lib/telemetry/metrics.h"
+#include "proxy/filters/istio_labels.h"
 #include "proxy/filters/registry.h"
 #include "proxy/http/node_facts.h"
 #include "proxy/worker.h"
@@ -20,135 +21,6 @@ using google::protobuf::Struct;
 
 constexpr size_t kWorkersMax = 256;
 constexpr size_t kCombinationsMax = 10'000;  // per worker; the cache begins anew beyond
-constexpr std::string_view kUnknown = "unknown";
-
-// In the order of Istio's documentation.
-enum Label : size_t {
-  kReporter,
-  kSourceWorkload,
-  kSourceCanonicalService,
-  kSourceCanonicalRevision,
-  kSourceNamespace,
-  kSourcePrincipal,
-  kSourceApp,
-  kSourceVersion,
-  kSourceCluster,
-  kDestinationWorkload,
-  kDestinationNamespace,
-  kDestinationPrincipal,
-  kDestinationApp,
-  kDestinationVersion,
-  kDestinationService,
-  kDestinationCanonicalService,
-  kDestinationCanonicalRevision,
-  kDestinationServiceName,
-  kDestinationServiceNamespace,
-  kDestinationCluster,
-  kRequestProtocol,
-  kResponseCode,
-  kGrpcResponseStatus,
-  kResponseFlags,
-  kConnectionSecurityPolicy,
-  kLabels
-};
-const std::vector<std::string>& LabelNames() {
-  static const std::vector<std::string> names = {
-      "reporter",
-      "source_workload",
-      "source_canonical_service",
-      "source_canonical_revision",
-      "source_workload_namespace",
-      "source_principal",
-      "source_app",
-      "source_version",
-      "source_cluster",
-      "destination_workload",
-      "destination_workload_namespace",
-      "destination_principal",
-      "destination_app",
-      "destination_version",
-      "destination_service",
-      "destination_canonical_service",
-      "destination_canonical_revision",
-      "destination_service_name",
-      "destination_service_namespace",
-      "destination_cluster",
-      "request_protocol",
-      "response_code",
-      "grpc_response_status",
-      "response_flags",
-      "connection_security_policy",
-  };
-  return names;
-}
-
-using Labels = std::array<std::string, kLabels>;
-
-// One workload's worth of labels.
-struct Party {
-  std::string workload, workload_namespace, canonical_service, canonical_revision, app, version;
-  std::string cluster;
-};
-
-Party PartyOf(const NodeFacts& node) {
-  return {node.workload,
-          node.workload_namespace,
-          node.canonical_service,
-          node.canonical_revision,
-          node.app,
-          node.version,
-          node.cluster};
-}
-
-Party PartyOf(const PeerInfo& peer) {
-  return {peer.workload,
-          peer.workload_namespace,
-          peer.canonical_service,
-          peer.canonical_revision,
-          peer.app,
-          peer.version,
-          peer.cluster};
-}
-
-// Endpoint metadata: "workload;namespace;canonical service;canonical revision;cluster".
-Party PartyOf(std::string_view workload_metadata) {
-  std::array<std::string, 5> parts;
-  for (std::string& part : parts) {
-    const size_t end = std::min(workload_metadata.find(';'), workload_metadata.size());
-    part = std::string(workload_metadata.substr(0, end));
-    workload_metadata.remove_prefix(std::min(end + 1, workload_metadata.size()));
-  }
-  return {parts[0], parts[1], parts[2], parts[3], parts[2], parts[3], parts[4]};
-}
-
-// A certificate is better evidence of the namespace than what the peer says.
-std::string NamespaceOf(std::string_view spiffe_id) {
-  constexpr std::string_view kMark = "/ns/";
-  const size_t at = spiffe_id.find(kMark);
-  if (at == std::string_view::npos) return {};
-  spiffe_id.remove_prefix(at + kMark.size());
-  return std::string(spiffe_id.substr(0, spiffe_id.find('/')));
-}
-
-void PutSource(const Party& party, Labels& labels) {
-  labels[kSourceWorkload] = party.workload;
-  labels[kSourceNamespace] = party.workload_namespace;
-  labels[kSourceCanonicalService] = party.canonical_service;
-  labels[kSourceCanonicalRevision] = party.canonical_revision;
-  labels[kSourceApp] = party.app;
-  labels[kSourceVersion] = party.version;
-  labels[kSourceCluster] = party.cluster;
-}
-
-void PutDestination(const Party& party, Labels& labels) {
-  labels[kDestinationWorkload] = party.workload;
-  labels[kDestinationNamespace] = party.workload_namespace;
-  labels[kDestinationCanonicalService] = party.canonical_service;
-  labels[kDestinationCanonicalRevision] = party.canonical_revision;
-  labels[kDestinationApp] = party.app;
-  labels[kDestinationVersion] = party.version;
-  labels[kDestinationCluster] = party.cluster;
-}
 
 // "spiffe://domain" of the peer with our own path behind it.
 std::string OwnPrincipal(std::string_view peer, const std::string& identity_path) {
@@ -170,7 +42,7 @@ Families AddFamilies(telemetry::Registry& registry) {
     options.name = name;
     options.help = help;
     options.type = type;
-    options.labels = LabelNames();
+    options.labels = LabelNames(kLabels);
     return registry.Add(std::move(options));
   };
   using Type = telemetry::MetricType;
@@ -284,11 +156,7 @@ class StatsFilter final : public HttpFilter {
     labels[kResponseCode] = std::to_string(info.status);
     labels[kGrpcResponseStatus] = info.is_grpc ? std::string(info.grpc_status) : std::string();
     labels[kResponseFlags] = std::string(info.flags.Short(*info.arena));
-    for (size_t i = 0; i < kLabels; ++i) {
-      if (!labels[i].empty() || i == kGrpcResponseStatus) continue;
-      const bool is_revision = i == kSourceCanonicalRevision || i == kDestinationCanonicalRevision;
-      labels[i] = is_revision ? "latest" : kUnknown;
-    }
+    FillUnknown(labels);
     return labels;
   }
 
@@ -315,7 +183,7 @@ class StatsFilter final : public HttpFilter {
     if (info.upstream_peer != nullptr) {
       PutDestination(PartyOf(*info.upstream_peer), labels);
     } else if (!info.upstream_workload.empty()) {
-      PutDestination(PartyOf(info.upstream_workload), labels);
+      PutDestination(PartyOfEndpoint(info.upstream_workload), labels);
     }
     if (const std::string proven = NamespaceOf(info.upstream_uri_san); !proven.empty()) {
       labels[kDestinationNamespace] = proven;
@@ -323,7 +191,7 @@ class StatsFilter final : public HttpFilter {
     labels[kSourcePrincipal] = OwnPrincipal(info.upstream_uri_san, node_.identity_path);
     labels[kDestinationPrincipal] = std::string(info.upstream_uri_san);
     PutService(info, labels);
-    labels[kConnectionSecurityPolicy] = std::string(kUnknown);
+    labels[kConnectionSecurityPolicy] = "unknown";
   }
 
   void PutService(const StreamInfo& info, Labels& labels) const {

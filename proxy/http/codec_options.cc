@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "envoy/extensions/http/header_formatters/preserve_case/v3/preserve_case.pb.h"
+#include "proxy/http/known_fields.h"
 
 namespace meltemi::proxy {
 namespace {
@@ -16,10 +17,6 @@ using PreserveCase =
 
 // Envoy's since 1.36.
 constexpr uint32_t kStreamsMax = 1024;
-Status Unsupported(std::string_view field) {
-  return absl::UnimplementedError(fmt::format("{} is not supported", field));
-}
-
 Duration ToDuration(const google::protobuf::Duration& from) {
   return std::chrono::seconds(from.seconds()) + std::chrono::nanoseconds(from.nanos());
 }

@@ -46,10 +46,6 @@ class HttpChainHandler final : public ChainHandler {
   HttpStatsByWorker stats_;
 };
 
-Status Unsupported(std::string_view field) {
-  return absl::InvalidArgumentError(fmt::format("{} is not supported", field));
-}
-
 // Tracing, flushing of logs and the like may be less than asked for; what decides about requests
 // may not (data-plane.md §1.23).
 constexpr std::string_view kManagerFields[] = {"codec_type",

@@ -19,4 +19,8 @@ Status RefuseUnknownFields(const google::protobuf::Message& from,
   return absl::OkStatus();
 }
 
+Status Unsupported(std::string_view field) {
+  return absl::UnimplementedError(fmt::format("{} is not supported", field));
+}
+
 }  // namespace meltemi::proxy

@@ -16,4 +16,7 @@ namespace meltemi::proxy {
 Status RefuseUnknownFields(const google::protobuf::Message& from,
                            std::span<const std::string_view> known, std::string_view path);
 
+// The error of a field, or of a value of it, that is known and not honoured.
+Status Unsupported(std::string_view field);
+
 }  // namespace meltemi::proxy

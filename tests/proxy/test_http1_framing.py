@@ -22,6 +22,25 @@ def head(*fields, line=b"POST /x HTTP/1.1", host=b"Host: a"):
 CHUNKED = head(b"Transfer-Encoding: chunked")
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
 
+# name: (value of transfer-encoding, status)
+CODINGS = {
+    "chunked twice": (b"chunked, chunked", 400),
+    "chunked not last": (b"chunked, gzip", 400),
+    "unknown coding": (b"xchunked", 501),
+    "gzip under chunked": (b"gzip, chunked", 501),
+    "coding with vertical tab": (b"\x0bchunked", 400),
+    "coding with quote": (b"\"chunked\"", 400),
+}
+CHUNK_SIZES = {
+    "with 0x": b"0x5",
+    "with sign": b"+5",
+    "below zero": b"-5",
+    "after space": b" 5",
+    "before space": b"5 ",
+    "beyond 64 bits": b"10000000000000005",
+    "missing": b"",
+}
+
 # name: (bytes, status)
 REFUSED = {
     # Two ways to say how long a body is (7.1, 1).
@@ -38,26 +57,15 @@ REFUSED = {
     "length with letters": (head(b"Content-Length: 5a") + b"hello", 400),
     "length beyond 64 bits": (head(b"Content-Length: 18446744073709551621") + b"hello", 400),
     # Codings.
-    "chunked twice": (head(b"Transfer-Encoding: chunked, chunked") + b"0\r\n\r\n", 400),
+    **{name: (head(b"Transfer-Encoding: " + value) + b"0\r\n\r\n", status) for name, (value, status) in CODINGS.items()},
     "two lines of codings": (head(b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked") + b"0\r\n\r\n", 400),
     "chunked and identity": (head(b"Transfer-Encoding: chunked", b"Transfer-Encoding: identity") + b"0\r\n\r\n", 400),
-    "chunked not last": (head(b"Transfer-Encoding: chunked, gzip") + b"0\r\n\r\n", 400),
-    "unknown coding": (head(b"Transfer-Encoding: xchunked") + b"0\r\n\r\n", 501),
-    "gzip under chunked": (head(b"Transfer-Encoding: gzip, chunked") + b"0\r\n\r\n", 501),
-    "coding with vertical tab": (head(b"Transfer-Encoding: \x0bchunked") + b"0\r\n\r\n", 400),
-    "coding with quote": (head(b"Transfer-Encoding: \"chunked\"") + b"0\r\n\r\n", 400),
     "space before colon": (head(b"Transfer-Encoding : chunked") + b"0\r\n\r\n", 400),
     "coding empty": (head(b"Transfer-Encoding:") + SMUGGLED, 400),
     "coding in HTTP/1.0": (head(b"Transfer-Encoding: chunked", line=b"POST /x HTTP/1.0") + b"0\r\n\r\n", 400),
     # Chunks (7.1, 1 and 2).
-    "chunk size with 0x": (CHUNKED + b"0x5\r\nhello\r\n0\r\n\r\n", 400),
-    "chunk size with sign": (CHUNKED + b"+5\r\nhello\r\n0\r\n\r\n", 400),
-    "chunk size below zero": (CHUNKED + b"-5\r\nhello\r\n0\r\n\r\n", 400),
-    "chunk size after space": (CHUNKED + b" 5\r\nhello\r\n0\r\n\r\n", 400),
-    "chunk size before space": (CHUNKED + b"5 \r\nhello\r\n0\r\n\r\n", 400),
-    "chunk size beyond 64 bits": (CHUNKED + b"10000000000000005\r\nhello\r\n0\r\n\r\n", 400),
+    **{f"chunk size {name}": (CHUNKED + size + b"\r\nhello\r\n0\r\n\r\n", 400) for name, size in CHUNK_SIZES.items()},
     "chunk size of zeros": (CHUNKED + b"0" * 40 + b"5\r\nhello\r\n0\r\n\r\n", 400),
-    "chunk size missing": (CHUNKED + b"\r\nhello\r\n0\r\n\r\n", 400),
     "chunk line ends with LF": (CHUNKED + b"5\nhello\r\n0\r\n\r\n", 400),
     "chunk ends with LF": (CHUNKED + b"5\r\nhello\n0\r\n\r\n", 400),
     "chunk longer than said": (CHUNKED + b"5\r\nhello!\r\n0\r\n\r\n", 400),

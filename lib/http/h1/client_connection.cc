@@ -6,29 +6,12 @@
 #include <utility>
 
 #include "lib/base/check.h"
+#include "lib/http/reset_reason.h"
 
 namespace meltemi::http::h1 {
 namespace {
 
 constexpr size_t kInputBytes = net::BlockPool::kBlockBytes;
-
-ResetReason ResetFor(net::CloseReason reason, bool has_answer_begun) {
-  switch (reason) {
-    case net::CloseReason::kConnectFailed:
-      return ResetReason::kConnectFailed;
-    case net::CloseReason::kConnectTimeout:
-      return ResetReason::kConnectTimeout;
-    case net::CloseReason::kTlsFailed:
-      return ResetReason::kTlsFailed;
-    case net::CloseReason::kLocal:
-      return ResetReason::kLocal;
-    case net::CloseReason::kRemoteEnd:
-    case net::CloseReason::kReset:
-      break;
-  }
-  // An answer cut short broke its framing (Envoy's view too).
-  return has_answer_begun ? ResetReason::kProtocolError : ResetReason::kConnectionClosed;
-}
 
 }  // namespace
 
@@ -68,7 +51,9 @@ void ClientConnection::OnOutputDrained() {
 void ClientConnection::OnClosed(net::CloseReason reason) {
   is_gone_ = true;
   const bool has_begun = stream_.has_head_ || !connection_->input().empty();
-  ResetExchange(ResetFor(reason, has_begun));
+  // An answer cut short broke its framing (Envoy's view too).
+  ResetExchange(
+      ResetFor(reason, has_begun ? ResetReason::kProtocolError : ResetReason::kConnectionClosed));
   Report(reason);
 }
 

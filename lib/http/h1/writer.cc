@@ -7,6 +7,7 @@
 #include <span>
 
 #include "lib/http/h1/head_parser.h"
+#include "lib/http/hop_fields.h"
 
 namespace meltemi::http::h1 {
 namespace {
@@ -21,22 +22,6 @@ char* Put(char* to, std::string_view text) {
 
 char* PutNumber(char* to, int64_t number) {
   return std::to_chars(to, to + 20, number).ptr;
-}
-
-// Fields of one hop: whoever put them there meant another connection than this.
-bool IsHopField(HeaderId id) {
-  switch (id) {
-    case HeaderId::kConnection:
-    case HeaderId::kContentLength:
-    case HeaderId::kHost:
-    case HeaderId::kKeepAlive:
-    case HeaderId::kProxyConnection:
-    case HeaderId::kTransferEncoding:
-    case HeaderId::kUpgrade:
-      return true;
-    default:
-      return false;
-  }
 }
 
 size_t FieldBytes(const HeaderMap& headers) {

@@ -6,6 +6,7 @@
 
 #include "lib/base/check.h"
 #include "lib/http/h2/session.h"
+#include "lib/http/reset_reason.h"
 
 namespace meltemi::http::h2 {
 namespace {
@@ -145,20 +146,9 @@ class ClientSession final : public http::ClientConnection, public Session {
   }
   void ReportClosed(net::CloseReason reason) override { callbacks_.OnConnectionClosed(reason); }
   ResetReason ResetFor(const StreamCore& stream, net::CloseReason reason) const override {
-    switch (reason) {
-      case net::CloseReason::kConnectFailed:
-        return ResetReason::kConnectFailed;
-      case net::CloseReason::kConnectTimeout:
-        return ResetReason::kConnectTimeout;
-      case net::CloseReason::kTlsFailed:
-        return ResetReason::kTlsFailed;
-      case net::CloseReason::kLocal:
-        return ResetReason::kLocal;
-      default:
-        break;
-    }
-    return static_cast<const ClientSide&>(stream).has_begun() ? ResetReason::kRemoteReset
-                                                              : ResetReason::kConnectionClosed;
+    return http::ResetFor(reason, static_cast<const ClientSide&>(stream).has_begun()
+                                      ? ResetReason::kRemoteReset
+                                      : ResetReason::kConnectionClosed);
   }
 
   ClientConnectionCallbacks& callbacks_;

@@ -6,6 +6,8 @@
 #include <charconv>
 #include <string>
 
+#include "lib/http/hop_fields.h"
+
 namespace meltemi::http::h2 {
 
 Engine::Engine(EngineOwner& owner, const EngineOptions& options, net::Buffer& output)
@@ -98,19 +100,7 @@ void Engine::AddNumber(HeaderId id, std::string_view name, int64_t number) {
 
 void Engine::AddFields(const HeaderMap& headers) {
   for (const HeaderField& field : headers.fields()) {
-    switch (field.id) {
-      // Of HTTP/1 hops, or written from the head's own members.
-      case HeaderId::kConnection:
-      case HeaderId::kContentLength:
-      case HeaderId::kHost:
-      case HeaderId::kKeepAlive:
-      case HeaderId::kProxyConnection:
-      case HeaderId::kTransferEncoding:
-      case HeaderId::kUpgrade:
-        break;
-      default:
-        encoder_.Encode(field.id, field.name, field.value, output_);
-    }
+    if (!IsHopField(field.id)) encoder_.Encode(field.id, field.name, field.value, output_);
   }
 }
 

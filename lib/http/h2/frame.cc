@@ -2,35 +2,10 @@
 #include "lib/http/h2/frame.h"
 
 namespace meltemi::http::h2 {
-namespace {
-
-uint32_t Byte(const char* from, size_t i) {
-  return static_cast<uint8_t>(from[i]);
-}
-
-}  // namespace
-
-uint16_t ReadUint16(const char* from) {
-  return static_cast<uint16_t>(Byte(from, 0) << 8 | Byte(from, 1));
-}
-
-uint32_t ReadUint32(const char* from) {
-  return Byte(from, 0) << 24 | Byte(from, 1) << 16 | Byte(from, 2) << 8 | Byte(from, 3);
-}
-
-void WriteUint16(char* to, uint16_t value) {
-  to[0] = static_cast<char>(value >> 8);
-  to[1] = static_cast<char>(value);
-}
-
-void WriteUint32(char* to, uint32_t value) {
-  WriteUint16(to, static_cast<uint16_t>(value >> 16));
-  WriteUint16(to + 2, static_cast<uint16_t>(value));
-}
 
 FrameHead ReadFrameHead(const char* from) {
   FrameHead head;
-  head.length = Byte(from, 0) << 16 | Byte(from, 1) << 8 | Byte(from, 2);
+  head.length = ReadUint32(from) >> 8;
   head.type = static_cast<FrameType>(from[3]);
   head.flags = static_cast<uint8_t>(from[4]);
   head.stream = static_cast<int32_t>(ReadUint32(from + 5) & 0x7fffffffu);  // one bit is reserved

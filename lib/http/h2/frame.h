@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "lib/base/big_endian.h"
+
 namespace meltemi::http::h2 {
 
 inline constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -75,11 +77,6 @@ struct FrameHead {
 // `from` and `to` have kFrameHeadBytes.
 FrameHead ReadFrameHead(const char* from);
 void WriteFrameHead(char* to, const FrameHead& head);
-
-uint16_t ReadUint16(const char* from);
-uint32_t ReadUint32(const char* from);
-void WriteUint16(char* to, uint16_t value);
-void WriteUint32(char* to, uint32_t value);
 
 // Takes the padding, and its length, off a payload (§6.1); false when it is longer than that.
 bool StripPadding(uint8_t flags, std::string_view& payload);
