@@ -42,9 +42,11 @@ void HostState::CountConnected(const net::Connection& connection) {
 }
 
 void HostState::CountFailed(const net::Connection& connection, net::CloseReason reason) {
-  if (reason != net::CloseReason::kTlsFailed) return;
-  cluster_.tls_counters().CountFailure(connection.tls_failure_kind(),
-                                       cluster_.config().info.stat_name);
+  if (reason == net::CloseReason::kTlsFailed) CountTlsFailure(connection.tls_failure_kind());
+}
+
+void HostState::CountTlsFailure(net::TlsFailure failure) {
+  cluster_.tls_counters().CountFailure(failure, cluster_.config().info.stat_name);
 }
 
 Pool& HostState::PoolFor(PoolKey key) {

@@ -51,9 +51,10 @@ class HostState final : public Host {
 
   const HostInfo& info() const override { return *info_; }
   void Report(int status) override { (void)status; }
+  void CountTlsFailure(net::TlsFailure failure) override;
 
   HostOwner& cluster() { return cluster_; }
-  // A new connection's transport is ready, or never will be.
+  // A connection's transport is ready, never will be, or is no more.
   void CountConnected(const net::Connection& connection);
   void CountFailed(const net::Connection& connection, net::CloseReason reason);
   runtime::Loop& loop() { return cluster_.loop(); }

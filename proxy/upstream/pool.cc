@@ -108,7 +108,8 @@ class Pool::PooledConnection final : private net::ConnectionCallbacks,
 
   void OnStreamsAvailable() override { pool_.OnUsable(*this); }
   void OnGoAway() override { Leave(); }
-  void OnConnectionClosed(net::CloseReason) override {
+  void OnConnectionClosed(net::CloseReason reason) override {
+    pool_.host_.CountFailed(client_->connection(), reason);
     pool_.Forget(*this);
     if (pool_.waiting_count_ > 0) pool_.ConnectAsNeeded();
   }
