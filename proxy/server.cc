@@ -16,6 +16,7 @@
 #include "proxy/proxy_worker.h"
 #include "proxy/tcp_access_log.h"
 #include "proxy/tcp_stats.h"
+#include "proxy/tcp_tunnel_request.h"
 
 namespace meltemi::proxy {
 namespace {
@@ -91,7 +92,10 @@ FilterCompilers Server::Compilers() const {
   compilers.gates = NetworkGateCompilers(options_.registry);
   compilers.chains = {
       {fmt::format("{}tcp_proxy.v3.TcpProxy", kNetwork),
-       TcpChainCompiler(options_.tcp_observers, compilers.log, options_.registry)},
+       TcpChainCompiler({.observers = options_.tcp_observers,
+                         .log = compilers.log,
+                         .tunnel = CompileTunnelRequest,
+                         .registry = options_.registry})},
       {fmt::format("{}direct_response.v3.Config", kNetwork), DirectResponseCompiler()},
       {fmt::format("{}http_connection_manager.v3.HttpConnectionManager", kNetwork),
        HttpChainCompiler(options_.process)},

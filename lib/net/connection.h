@@ -28,6 +28,21 @@ struct IoResult {
   size_t bytes;
 };
 
+// Names of a certificate; the record layer's, which keeps them as this lays them out.
+class NameList final {
+ public:
+  size_t size() const { return size_; }
+  std::string_view operator[](size_t at) const { return {names_[at].data, names_[at].size}; }
+
+ private:
+  struct Name {
+    const char* data;
+    size_t size;
+  };
+  const Name* names_ = nullptr;
+  size_t size_ = 0;
+};
+
 // What a handshake learned of the peer; owned by the record layer.
 struct TlsPeer {
   std::string_view alpn;         // negotiated protocol, "" when none
@@ -37,6 +52,8 @@ struct TlsPeer {
   std::string_view group;        // of the key exchange: "X25519", "P-256"
   // Peer's leaf certificate (DER); empty when the peer showed none.
   std::string_view certificate_der;
+  std::string_view certificate_hash;  // SHA-256 of it, 32 bytes
+  NameList uri_sans, dns_sans;        // all; of a verified certificate only
   // First of each kind; empty too when the certificate was not verified: a claim is no identity.
   std::string_view uri_san;  // the SPIFFE identity
   std::string_view dns_san, email_san, ip_san;

@@ -29,8 +29,6 @@ constexpr uint8_t kUdp4 = 0x12;
 constexpr uint8_t kTcp6 = 0x21;
 constexpr uint8_t kUdp6 = 0x22;
 constexpr uint8_t kUnixStream = 0x31;
-constexpr size_t kIp4Bytes = 12;
-constexpr size_t kIp6Bytes = 36;
 constexpr size_t kUnixBytes = 216;
 constexpr size_t kTlvHeadBytes = 3;
 
@@ -112,20 +110,19 @@ void ParseText(std::string_view bytes, ParsedProxyHeader& to) {
 
 // -- version 2
 
-Address Ip4(std::string_view bytes, uint16_t port) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  std::memcpy(&address.sin_addr, bytes.data(), sizeof address.sin_addr);
-  return Address::FromSockaddr(reinterpret_cast<const sockaddr*>(&address), sizeof address);
-}
-
-Address Ip6(std::string_view bytes, uint16_t port) {
-  sockaddr_in6 address{};
-  address.sin6_family = AF_INET6;
-  address.sin6_port = htons(port);
-  std::memcpy(&address.sin6_addr, bytes.data(), sizeof address.sin6_addr);
-  return Address::FromSockaddr(reinterpret_cast<const sockaddr*>(&address), sizeof address);
+// The first 4 or 16 bytes are an address. Port and address of both families stand at offsets of
+// their own.
+Address IpOf(sa_family_t family, std::string_view bytes, uint16_t port) {
+  sockaddr_storage storage{};
+  storage.ss_family = family;
+  const bool is_v4 = family == AF_INET;
+  auto* const v4 = reinterpret_cast<sockaddr_in*>(&storage);
+  auto* const v6 = reinterpret_cast<sockaddr_in6*>(&storage);
+  (is_v4 ? v4->sin_port : v6->sin6_port) = htons(port);
+  std::memcpy(is_v4 ? static_cast<void*>(&v4->sin_addr) : &v6->sin6_addr, bytes.data(),
+              is_v4 ? sizeof v4->sin_addr : sizeof v6->sin6_addr);
+  return Address::FromSockaddr(reinterpret_cast<const sockaddr*>(&storage),
+                               is_v4 ? sizeof *v4 : sizeof *v6);
 }
 
 bool ReadTlvs(std::string_view bytes, std::vector<ProxyTlv>& to) {
@@ -139,6 +136,16 @@ bool ReadTlvs(std::string_view bytes, std::vector<ProxyTlv>& to) {
   return true;
 }
 
+// Two addresses, their ports, then TLVs.
+bool ReadAddresses(sa_family_t family, std::string_view rest, ProxyHeader& to) {
+  const size_t bytes = family == AF_INET ? 4 : 16;
+  const size_t ports_at = 2 * bytes;
+  if (rest.size() < ports_at + 4) return false;
+  to.source = IpOf(family, rest, Number16(rest, ports_at));
+  to.destination = IpOf(family, rest.substr(bytes), Number16(rest, ports_at + 2));
+  return IsUnicast(to.source) && ReadTlvs(rest.substr(ports_at + 4), to.tlvs);
+}
+
 // `rest` = what the length field announced: addresses, then TLVs.
 bool ReadBinary(uint8_t family, std::string_view rest, ProxyHeader& to) {
   switch (family) {
@@ -146,16 +153,10 @@ bool ReadBinary(uint8_t family, std::string_view rest, ProxyHeader& to) {
       return true;
     case kTcp4:
     case kUdp4:
-      if (rest.size() < kIp4Bytes) return false;
-      to.source = Ip4(rest, Number16(rest, 8));
-      to.destination = Ip4(rest.substr(4), Number16(rest, 10));
-      return IsUnicast(to.source) && ReadTlvs(rest.substr(kIp4Bytes), to.tlvs);
+      return ReadAddresses(AF_INET, rest, to);
     case kTcp6:
     case kUdp6:
-      if (rest.size() < kIp6Bytes) return false;
-      to.source = Ip6(rest, Number16(rest, 32));
-      to.destination = Ip6(rest.substr(16), Number16(rest, 34));
-      return IsUnicast(to.source) && ReadTlvs(rest.substr(kIp6Bytes), to.tlvs);
+      return ReadAddresses(AF_INET6, rest, to);
     case kUnixStream:  // the socket of another host's process: nothing to match or to log
       return rest.size() >= kUnixBytes && ReadTlvs(rest.substr(kUnixBytes), to.tlvs);
     default:
@@ -224,8 +225,9 @@ std::string EncodeProxyText(const Address& source, const Address& destination) {
     return fmt::format("PROXY {} {} {} {} {}\r\n", source.family() == AF_INET ? "TCP4" : "TCP6",
                        source.ip(), destination.ip(), source.port(), destination.port());
   }
-  return fmt::format("PROXY TCP6 {} {} {} {}\r\n", Ip6(MappedBytes(source), 0).ip(),
-                     Ip6(MappedBytes(destination), 0).ip(), source.port(), destination.port());
+  return fmt::format("PROXY TCP6 {} {} {} {}\r\n", IpOf(AF_INET6, MappedBytes(source), 0).ip(),
+                     IpOf(AF_INET6, MappedBytes(destination), 0).ip(), source.port(),
+                     destination.port());
 }
 
 std::optional<std::string> EncodeProxyBinary(const Address& source, const Address& destination,

@@ -162,6 +162,7 @@ StatusOr<std::shared_ptr<const ServerContext>> ServerContext::Build(
   options.client_certificate = static_cast<int32_t>(settings.client_certificate);
   options.tickets = static_cast<uint32_t>(std::max(settings.tickets, 0));
   options.ticket_seconds = settings.ticket_seconds;
+  options.sessions_max = settings.sessions_max;
   options.prefers_client_ciphers = settings.prefers_client_ciphers;
   options.scans_all_certificates = settings.scans_all_certificates;
   options.requires_server_name = settings.requires_server_name;

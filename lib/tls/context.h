@@ -64,10 +64,12 @@ struct ServerSettings {
   std::vector<std::string> alpn = {};
   int version_min = 12;  // 12 or 13
   int version_max = 13;
-  int tickets = 1;  // per connection; 0 = no resumption
+  int tickets = 1;  // per connection; 0 = none
+  // Kept here for resumption by their id, of TLS 1.2 clients without tickets.
+  uint32_t sessions_max = 0;
   Algorithms algorithms = {};
   std::vector<std::string> ticket_keys = {};  // 80 bytes each, the first seals; none = made here
-  uint32_t ticket_seconds = 7200;
+  uint32_t ticket_seconds = 7200;  // of kept sessions too
   bool prefers_client_ciphers = false;
   bool scans_all_certificates = false;  // the client's abilities decide where no name matches
   bool requires_server_name = false;    // refuse a client that names none of the certificates

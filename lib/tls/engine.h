@@ -7,6 +7,8 @@
 #include <memory>
 #include <string_view>
 
+#include "lib/net/connection.h"
+
 namespace meltemi::tls::engine {
 
 struct Slice {
@@ -38,7 +40,7 @@ struct Options {
   int32_t client_certificate = 0;  // server: 0 none, 1 optional, 2 required
   uint32_t tickets = 0;            // server
   uint32_t ticket_seconds = 0;     // server
-  uint32_t sessions_max = 0;       // client
+  uint32_t sessions_max = 0;       // a server's are for TLS 1.2 without tickets
   uint32_t depth_max;
   bool is_chain_ignored;
   bool accepts_untrusted;
@@ -77,7 +79,8 @@ struct Exchange {
 };
 
 struct Peer {
-  Slice alpn, server_name, version, cipher, group, certificate_der;
+  Slice alpn, server_name, version, cipher, group, certificate_der, certificate_hash;
+  net::NameList uri_sans, dns_sans;
   Slice uri_san, dns_san, email_san, ip_san, subject;
   Slice own_uri_san, own_dns_san, own_subject;
   bool is_resumed = false;

@@ -159,9 +159,12 @@ void EngineRecordLayer::LearnPeer() {
   peer_.own_uri_san = peer.own_uri_san.view();
   peer_.own_dns_san = peer.own_dns_san.view();
   peer_.own_subject = peer.own_subject.view();
+  peer_.certificate_hash = peer.certificate_hash.view();
   peer_.is_verified = peer.is_verified;
   peer_.resumed = peer.is_resumed;
   if (!peer.is_verified) return;
+  peer_.uri_sans = peer.uri_sans;
+  peer_.dns_sans = peer.dns_sans;
   peer_.uri_san = peer.uri_san.view();
   peer_.dns_san = peer.dns_san.view();
   peer_.email_san = peer.email_san.view();

@@ -4,6 +4,7 @@
 // handler, so its connections do not notice the update.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -32,6 +33,10 @@ struct FilterCompilers {
   GateCompilers gates;
   ConnectionLogCompiler log;  // empty: access_log is refused
 };
+
+// A serialized TcpProxy.TunnelingConfig; errors name the field below it.
+using TunnelCompiler =
+    std::function<StatusOr<std::shared_ptr<const TunnelRequest>>(std::string_view serialized)>;
 
 struct ChainPlan {
   std::string key;  // the chain's bytes and what its compilation depends on
@@ -72,10 +77,14 @@ StatusOr<std::shared_ptr<const ListenerPlan>> CompileListener(std::string_view s
 StatusOr<std::shared_ptr<CompiledListener>> BuildListener(const ListenerPlan& plan,
                                                           const Secrets& secrets);
 
-// For the registry. `observers` are told of every connection (istio.stats). An empty `log` refuses
-// access_log.
-ChainCompiler TcpChainCompiler(TcpObservers observers = {}, ConnectionLogCompiler log = nullptr,
-                               telemetry::Registry* registry = nullptr);
+// For the registry. What is empty refuses the field it would compile.
+struct TcpParts {
+  TcpObservers observers = {};  // told of every connection (istio.stats)
+  ConnectionLogCompiler log = nullptr;
+  TunnelCompiler tunnel = nullptr;
+  telemetry::Registry* registry = nullptr;
+};
+ChainCompiler TcpChainCompiler(TcpParts parts = {});
 // direct_response, and the filters that judge.
 ChainCompiler DirectResponseCompiler();
 GateCompilers NetworkGateCompilers(telemetry::Registry* registry);

@@ -46,6 +46,11 @@ StatusOr<routing::StringMatch> CompileText(const envoy::type::matcher::v3::Strin
   }
 }
 
+// A prefix ends in a dot, as Envoy joins them.
+std::string StatPrefix(const std::string& from) {
+  return from.empty() || from.ends_with('.') ? from : from + '.';
+}
+
 StatusOr<AccessRule> Address(Kind kind, const envoy::config::core::v3::CidrRange& range) {
   AccessRule rule{.kind = kind};
   MELTEMI_ASSIGN_OR_RETURN(rule.prefix,
@@ -172,8 +177,8 @@ StatusOr<std::shared_ptr<const ConnectionGate>> CompileAccess(std::string_view s
   if (from.has_matcher()) return Unsupported("matcher");
   if (from.has_shadow_matcher()) return Unsupported("shadow_matcher");
   AccessGateConfig to;
-  to.stat_prefix = from.stat_prefix();
-  to.shadow_stat_prefix = from.shadow_rules_stat_prefix();
+  to.stat_prefix = StatPrefix(from.stat_prefix());
+  to.shadow_stat_prefix = StatPrefix(from.shadow_rules_stat_prefix());
   if (from.has_delay_deny()) to.denial_delay = CompileDuration(from.delay_deny());
   if (from.has_rules()) {
     auto rules = CompileRules(from.rules());

@@ -57,7 +57,6 @@ Status CompileTargets(const TcpProxy& from, ClusterNames& clusters, TcpProxyConf
 }
 
 Status RefuseUnsupported(const TcpProxy& from) {
-  if (from.has_tunneling_config()) return Unsupported("tunneling_config");
   if (from.has_on_demand()) return Unsupported("on_demand");
   if (from.has_backoff_options()) return Unsupported("backoff_options");
   if (from.proxy_protocol_tlvs_size() > 0) return Unsupported("proxy_protocol_tlvs");
@@ -111,32 +110,41 @@ Status CompileLogs(const TcpProxy& from, const ConnectionLogCompiler& compile, T
   return absl::InvalidArgumentError("tcp_proxy.access_log_flush_interval must be at least 1 ms");
 }
 
+Status CompileTunnel(const TcpProxy& from, const TunnelCompiler& compile, TcpProxyConfig& to) {
+  if (!from.has_tunneling_config()) return absl::OkStatus();
+  if (compile == nullptr) return Unsupported("tunneling_config");
+  auto compiled = compile(from.tunneling_config().SerializeAsString());
+  if (!compiled.ok()) return WithContext(compiled.status(), "tcp_proxy.tunneling_config");
+  to.tunnel = *std::move(compiled);
+  return absl::OkStatus();
+}
+
 StatusOr<TcpProxyConfig> Compile(const TcpProxy& from, ClusterNames& clusters,
-                                 const ConnectionLogCompiler& log) {
+                                 const TcpParts& parts) {
   TcpProxyConfig to;
   MELTEMI_RETURN_IF_ERROR(RefuseUnsupported(from));
   to.stat_prefix = from.stat_prefix();
   to.hashes_source_ip = from.hash_policy_size() > 0;
   MELTEMI_RETURN_IF_ERROR(CompileTargets(from, clusters, to));
   MELTEMI_RETURN_IF_ERROR(CompileTimes(from, to));
-  MELTEMI_RETURN_IF_ERROR(CompileLogs(from, log, to));
+  MELTEMI_RETURN_IF_ERROR(CompileLogs(from, parts.log, to));
+  MELTEMI_RETURN_IF_ERROR(CompileTunnel(from, parts.tunnel, to));
+  to.observers = parts.observers;
   return to;
 }
 
 }  // namespace
 
-ChainCompiler TcpChainCompiler(TcpObservers observers, ConnectionLogCompiler log,
-                               telemetry::Registry* registry) {
-  return [observers = std::move(observers), log = std::move(log), registry](
+ChainCompiler TcpChainCompiler(TcpParts parts) {
+  return [parts = std::move(parts)](
              std::string_view serialized,
              const ChainContext& context) -> StatusOr<std::shared_ptr<const ChainHandler>> {
     TcpProxy from;
     if (!from.ParseFromArray(serialized.data(), static_cast<int>(serialized.size()))) {
       return absl::InvalidArgumentError("TcpProxy cannot be decoded");
     }
-    MELTEMI_ASSIGN_OR_RETURN(TcpProxyConfig config, Compile(from, context.clusters, log));
-    config.observers = observers;
-    return NewTcpProxy(std::move(config), registry);
+    MELTEMI_ASSIGN_OR_RETURN(TcpProxyConfig config, Compile(from, context.clusters, parts));
+    return NewTcpProxy(std::move(config), parts.registry);
   };
 }
 

@@ -287,13 +287,17 @@ Status CompileResumption(const v3::DownstreamTlsContext& from, TlsPlan& plan) {
     MELTEMI_RETURN_IF_ERROR(
         WithContext(NoteSource(secret, plan), "session_ticket_keys_sds_secret_config"));
   }
-  // disable_stateful_session_resumption: sessions are resumed by tickets only, always.
-  if (from.disable_stateless_session_resumption()) plan.server.tickets = 0;
+  // As in Envoy, TLS 1.3 sessions are resumed by tickets only, and those of TLS 1.2 are kept here
+  // where tickets are off.
+  if (from.disable_stateless_session_resumption()) {
+    plan.server.tickets = 0;
+    if (!from.disable_stateful_session_resumption()) plan.server.sessions_max = kSessionsMax;
+  }
   if (from.has_session_timeout()) {
     const int64_t seconds = from.session_timeout().seconds();
     if (seconds < 0) return absl::InvalidArgumentError("session_timeout: must not be negative");
     plan.server.ticket_seconds = static_cast<uint32_t>(std::min(seconds, kTicketSecondsMax));
-    if (seconds == 0) plan.server.tickets = 0;
+    if (seconds == 0) plan.server.tickets = plan.server.sessions_max = 0;
   }
   return absl::OkStatus();
 }

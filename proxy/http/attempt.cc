@@ -73,6 +73,10 @@ void Attempt::OnWritable() {
 }
 
 void Attempt::OnReset(http::ResetReason reason) {
+  const net::Connection* connection = stream_->connection();
+  tls_failure = reason == http::ResetReason::kTlsFailed && connection != nullptr
+                    ? connection->tls_failure()
+                    : std::string_view();
   // The host must still be known to the owner, the stream no more.
   stream_ = nullptr;
   state_ = State::kIdle;

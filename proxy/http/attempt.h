@@ -56,6 +56,7 @@ class Attempt final : private http::StreamCallbacks,
   bool is_request_ended = false;  // our last byte was taken
   bool is_response_started = false;
   bool is_response_ended = false;  // their last byte was passed on
+  std::string_view tls_failure;    // while OnAttemptReset runs: why its connection's TLS failed
 
  private:
   enum class State : uint8_t { kIdle, kOpening, kOpen };

@@ -3,11 +3,8 @@
 
 #include <fmt/format.h>
 #include <openssl/evp.h>
-#include <openssl/sha.h>
-#include <openssl/x509v3.h>
 
 #include <algorithm>
-#include <vector>
 
 namespace meltemi::proxy {
 namespace {
@@ -28,31 +25,6 @@ void AppendValue(std::string_view value, fmt::memory_buffer& to) {
 void AppendKey(std::string_view key, fmt::memory_buffer& to) {
   if (to.size() > 0) to.push_back(';');
   fmt::format_to(std::back_inserter(to), "{}=", key);
-}
-
-struct SubjectNames {
-  std::vector<std::string> uri, dns;
-};
-
-// All of them; the facts of the connection hold the first of each only.
-SubjectNames NamesOf(std::string_view der) {
-  SubjectNames names;
-  const auto* bytes = reinterpret_cast<const uint8_t*>(der.data());
-  X509* const certificate = d2i_X509(nullptr, &bytes, static_cast<long>(der.size()));
-  if (certificate == nullptr) return names;
-  auto* const list = static_cast<GENERAL_NAMES*>(
-      X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr));
-  for (int i = 0; list != nullptr && i < sk_GENERAL_NAME_num(list); ++i) {
-    const GENERAL_NAME* const name = sk_GENERAL_NAME_value(list, i);
-    if (name->type != GEN_URI && name->type != GEN_DNS) continue;
-    const ASN1_IA5STRING* const text = name->d.ia5;
-    (name->type == GEN_URI ? names.uri : names.dns)
-        .emplace_back(reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
-                      static_cast<size_t>(ASN1_STRING_length(text)));
-  }
-  GENERAL_NAMES_free(list);
-  X509_free(certificate);
-  return names;
 }
 
 // PEM with what a header or a delimiter could mistake escaped, as Envoy has it.
@@ -92,15 +64,14 @@ std::string ClientCertElement(const HttpOptions& options, const TlsFacts& tls) {
     AppendKey("By", to);
     AppendValue(tls.local_uri_san, to);
   }
-  const std::string_view der = tls.peer->certificate_der;
-  uint8_t digest[SHA256_DIGEST_LENGTH];
-  SHA256(reinterpret_cast<const uint8_t*>(der.data()), der.size(), digest);
   AppendKey("Hash", to);
-  for (const uint8_t byte : digest) fmt::format_to(std::back_inserter(to), "{:02x}", byte);
+  for (const char byte : tls.peer->certificate_hash) {
+    fmt::format_to(std::back_inserter(to), "{:02x}", static_cast<uint8_t>(byte));
+  }
   if (options.cert_has_pem) {
     AppendKey("Cert", to);
     to.push_back('"');
-    AppendPem(der, to);
+    AppendPem(tls.peer->certificate_der, to);
     to.push_back('"');
   }
   if (options.cert_has_subject) {
@@ -108,20 +79,17 @@ std::string ClientCertElement(const HttpOptions& options, const TlsFacts& tls) {
     AppendKey("Subject", to);
     fmt::format_to(std::back_inserter(to), "\"{}\"", tls.peer->subject);
   }
-  // A certificate that nobody verified names nobody.
-  const bool is_known = !tls.peer->uri_san.empty() || !tls.peer->dns_san.empty();
-  const SubjectNames names = is_known ? NamesOf(der) : SubjectNames{};
-  const auto append_all = [&](std::string_view key, const std::vector<std::string>& values) {
-    for (const std::string& value : values) {
+  const auto append_all = [&](std::string_view key, const net::NameList& values) {
+    for (size_t i = 0; i < values.size(); ++i) {
       AppendKey(key, to);
-      AppendValue(value, to);
+      AppendValue(values[i], to);
     }
   };
   if (options.cert_has_uri) {
-    if (names.uri.empty()) AppendKey("URI", to);
-    append_all("URI", names.uri);
+    if (tls.peer->uri_sans.size() == 0) AppendKey("URI", to);
+    append_all("URI", tls.peer->uri_sans);
   }
-  if (options.cert_has_dns) append_all("DNS", names.dns);
+  if (options.cert_has_dns) append_all("DNS", tls.peer->dns_sans);
   return {to.data(), to.size()};
 }
 

@@ -51,13 +51,13 @@ FailureName NameOf(http::ResetReason reason) {
     case http::ResetReason::kConnectTimeout:
       return {503, ResponseFlag::kUpstreamConnectionFailure, "connection timeout"};
     case http::ResetReason::kConnectionClosed:
+    case http::ResetReason::kTlsFailed:  // of a connection that was in use
       return {503, ResponseFlag::kUpstreamConnectionTermination, "connection termination"};
     case http::ResetReason::kProtocolError:
       return {502, ResponseFlag::kUpstreamProtocolError, "protocol error"};
     case http::ResetReason::kOverload:
       return {503, ResponseFlag::kUpstreamOverflow, "overflow"};
     case http::ResetReason::kConnectFailed:
-    case http::ResetReason::kTlsFailed:
       break;
   }
   return {503, ResponseFlag::kUpstreamConnectionFailure, "remote connection failure"};
@@ -344,6 +344,7 @@ void Exchange::OnAttemptReset(http::ResetReason reason) {
     CountUpstream(ClusterStat::kReset);
   }
   attempt_.host().Report(0);
+  if (!attempt_.tls_failure.empty()) info_.upstream_failure = arena_.Copy(attempt_.tls_failure);
   const FailureName name = NameOf(reason);
   if (is_response_started_) {
     info_.flags.Set(name.flag);
@@ -358,13 +359,13 @@ void Exchange::OnAttemptReset(http::ResetReason reason) {
   if (reason == http::ResetReason::kRefused) failure = AttemptFailure::kRefused;
   if (!attempt_.is_head_sent) failure = AttemptFailure::kResetBeforeRequest;
   if (reason == http::ResetReason::kOverload) failure = AttemptFailure::kOverflow;
-  if (reason == http::ResetReason::kConnectFailed || reason == http::ResetReason::kTlsFailed ||
-      reason == http::ResetReason::kConnectTimeout) {
+  // kTlsFailed is none of these: the request may have been served before a record was broken.
+  if (reason == http::ResetReason::kConnectFailed || reason == http::ResetReason::kConnectTimeout) {
     failure = AttemptFailure::kConnectFailed;
   }
   if (Retry(retry_ != nullptr && retry_->Retries(failure, retry_also_))) return;
   info_.flags.Set(name.flag);
-  FailUpstream(name.status, name.flag, name.reason, {});
+  FailUpstream(name.status, name.flag, name.reason, attempt_.tls_failure);
 }
 
 // Envoy's texts: tools and people search for them.

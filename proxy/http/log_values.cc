@@ -69,6 +69,16 @@ std::optional<std::string_view> ResponseValue(const StreamInfo& info, std::strin
   return std::nullopt;
 }
 
+// The one filter state there is: what came back of the request for a tunnel. "key" or "key:TYPED".
+std::string_view TunnelAnswer(const StreamInfo& info, std::string_view argument) {
+  constexpr std::string_view kPrefix = "envoy.tcp_proxy.propagate_response_";
+  if (!argument.starts_with(kPrefix)) return {};
+  argument.remove_prefix(kPrefix.size());
+  if (argument == "headers" || argument == "headers:TYPED") return info.tunnel_headers;
+  if (argument == "trailers" || argument == "trailers:TYPED") return info.tunnel_trailers;
+  return {};
+}
+
 // `path` = "namespace:key".
 bool PutFact(const DownstreamFacts& down, std::string_view path, std::string& out) {
   if (down.proxy_header() == nullptr) return false;
@@ -209,6 +219,8 @@ bool StreamLogValues::AppendDownstream(const LogCommand& command, std::string& o
       return Put(down.filter_chain_name, out);
     case LogField::kDynamicMetadata:  // of a connection: what its PROXY header said
       return info_.is_tcp && PutFact(down, command.argument, out);
+    case LogField::kFilterState:
+      return Put(TunnelAnswer(info_, command.argument), out);
     default:
       return false;
   }

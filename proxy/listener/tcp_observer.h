@@ -40,7 +40,8 @@ struct TcpSummary {
   std::string_view response_flags;  // "UF", "UH", "UO", "NC", "UF,URX", "-" …
   std::string_view failure_detail;  // why no upstream connection came to be
   std::string_view termination_detail;
-  std::string_view downstream_failure;  // of the client's TLS
+  std::string_view downstream_failure;               // of the client's TLS
+  std::string_view tunnel_headers, tunnel_trailers;  // of the answer that opened a tunnel, as JSON
 };
 
 class TcpObserver {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The TCP handler of a filter chain: bytes to a cluster and back, half-closes passed on, both
-// directions bounded by the connections' buffers.
+// The TCP handler of a filter chain: bytes to a cluster and back, straight or through a tunnel,
+// half-closes passed on, both directions bounded by the buffers of their ends.
 #pragma once
 
 #include <functional>
@@ -11,6 +11,7 @@
 #include "lib/base/clock.h"
 #include "proxy/config/snapshot.h"
 #include "proxy/listener/chain_handler.h"
+#include "proxy/listener/tcp_tunnel.h"
 #include "proxy/upstream/upstream.h"
 
 namespace meltemi::telemetry {
@@ -32,6 +33,7 @@ struct TcpProxyConfig {
   double duration_jitter_percent = 0;             // of connection_duration_max, added at random
   uint32_t connect_attempts_max = 1;
   bool hashes_source_ip = false;
+  std::shared_ptr<const TunnelRequest> tunnel;  // nullptr: straight to the upstream
   TcpObservers observers;       // told when a connection is accepted and when it ends
   TcpObservers logs;            // told when it ends, and
   bool logs_connected = false;  // when its upstream connection stands,

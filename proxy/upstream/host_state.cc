@@ -77,9 +77,11 @@ void HostState::CountFailed(const net::Connection& connection, net::CloseReason 
   if (reason == net::CloseReason::kConnectTimeout) {
     cluster_.stats().Count(ClusterStat::kConnectTimeout);
   }
-  if (reason != net::CloseReason::kTlsFailed) return;
-  cluster_.tls_counters().CountFailure(connection.tls_failure_kind(),
-                                       cluster_.config().info.stat_name);
+  if (reason == net::CloseReason::kTlsFailed) CountTlsFailure(connection.tls_failure_kind());
+}
+
+void HostState::CountTlsFailure(net::TlsFailure failure) {
+  cluster_.tls_counters().CountFailure(failure, cluster_.config().info.stat_name);
 }
 
 Pool& HostState::PoolFor(PoolKey key) {

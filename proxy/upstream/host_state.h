@@ -53,6 +53,7 @@ class HostState final : public Host {
 
   const HostInfo& info() const override { return *info_; }
   void Report(int status) override { (void)status; }
+  void CountTlsFailure(net::TlsFailure failure) override;
 
   HostOwner& cluster() { return cluster_; }
   // Changes of the counts that breakers bound: each is told to the gauges.

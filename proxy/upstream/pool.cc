@@ -130,8 +130,13 @@ class Pool::PooledConnection final : private net::ConnectionCallbacks,
   void OnStreamsAvailable() override { pool_.OnUsable(*this); }
   void OnGoAway() override { Leave(); }
   void OnConnectionClosed(net::CloseReason reason) override {
+    const net::Connection& connection = client_->connection();
+    // A server of TLS 1.3 judges our certificate after our handshake is done.
+    if (reason == net::CloseReason::kTlsFailed) {
+      pool_.host_.CountTlsFailure(connection.tls_failure_kind());
+    }
     // The codec closes when the peer has ended; whose end it was decides.
-    close_reason = client_->connection().input_ended() ? net::CloseReason::kRemoteEnd : reason;
+    close_reason = connection.input_ended() ? net::CloseReason::kRemoteEnd : reason;
     pool_.Forget(*this);
     if (pool_.waiting_count_ > 0) pool_.ConnectAsNeeded();
   }

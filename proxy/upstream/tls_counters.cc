@@ -19,7 +19,7 @@ constexpr Named kEventNames[] = {
     {"handshake", "TLS handshakes completed."},
     {"session_reused", "TLS handshakes that resumed a session."},
     {"no_certificate", "TLS handshakes whose peer showed no certificate."},
-    {"connection_error", "TLS handshakes that failed, but for the verification of the peer."},
+    {"connection_error", "TLS connections that failed, but for the verification of the peer."},
     {"fail_verify_no_cert", "TLS handshakes that failed for want of a peer certificate."},
     {"fail_verify_error", "TLS handshakes whose peer certificate was refused."},
     {"fail_verify_san", "TLS handshakes whose peer certificate had none of the names asked for."},
@@ -64,7 +64,7 @@ TlsCounters::TlsCounters(Side side, telemetry::Registry* registry, telemetry::Re
   versions_ = adder.Add("versions", "TLS handshakes by version.", "envoy_ssl_version");
   ciphers_ = adder.Add("ciphers", "TLS handshakes by cipher suite.", "envoy_ssl_cipher");
   curves_ = adder.Add("curves", "TLS handshakes by key exchange group.", "envoy_ssl_curve");
-  failures_ = adder.Add("failures", "TLS handshakes that failed, by reason.", "reason");
+  failures_ = adder.Add("failures", "TLS connections that failed, by reason.", "reason");
 }
 
 void TlsCounters::Count(Event event, std::string_view name) {

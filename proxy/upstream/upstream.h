@@ -61,6 +61,9 @@ class Host {
   // Outcome of one try, for outlier detection: an HTTP status, or 0 for a failure without a
   // response.
   virtual void Report(int status) = 0;
+  // A connection from OpenTcp failed in its TLS after it was ready: a TLS 1.3 server judges our
+  // certificate only then.
+  virtual void CountTlsFailure(net::TlsFailure failure) { (void)failure; }
 
  protected:
   ~Host() = default;

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 
 from meshes import free_port
-from proxies import Proxy, RawOrigin, cluster, http_manager, listener, typed
+from proxies import Closing, Proxy, RawOrigin, cluster, http_manager, listener, typed
 
 LOG_FORMAT = "%REQ(X-CASE)%|%RESPONSE_CODE%|%RESPONSE_FLAGS%|%RESPONSE_CODE_DETAILS%\n"
 
@@ -218,7 +218,7 @@ class Side:
                 "origin": origin, "log": text(outcome.log), "ended": outcome.ended}
 
 
-class Pair:
+class Pair(Closing):
     """`managers`: options of HttpConnectionManager by listener name. `clusters`: more than `origin`, as a function of the origin's port.
     `listeners`: more listeners, as functions of (port, log)."""
 
@@ -252,9 +252,3 @@ class Pair:
         for side in self.sides:
             side.proxy.close()
         self.origin.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()

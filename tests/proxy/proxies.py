@@ -83,7 +83,17 @@ def refusal(directory, listeners, clusters, **fields):
     return result.stdout + result.stderr
 
 
-class Proxy:
+class Closing:
+    """What has a close() may stand in a `with`."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+class Proxy(Closing):
     """meltemi-proxy (or Envoy) on a static bootstrap; ready when it returns. Close it, or use it in a `with`."""
 
     def __init__(self, directory, listeners, clusters, *flags, envoy=False, admin=None, env=None, concurrency=1, **fields):
@@ -119,14 +129,8 @@ class Proxy:
     def close(self):
         self.program.close()
 
-    def __enter__(self):
-        return self
 
-    def __exit__(self, *_):
-        self.close()
-
-
-class RawOrigin:
+class RawOrigin(Closing):
     """Accepts connections on a port of its own and runs `serve(socket)` on a thread for each; keeps what `serve` returns."""
 
     def __init__(self, serve):
@@ -153,12 +157,6 @@ class RawOrigin:
 
     def close(self):
         self.socket.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
 
 
 def read_until(connection, mark):

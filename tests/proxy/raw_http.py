@@ -3,7 +3,7 @@ client that sends any bytes and reads answers strictly."""
 import socket
 import threading
 
-from proxies import RawOrigin
+from proxies import Closing, RawOrigin
 
 
 class Incomplete(Exception):
@@ -154,7 +154,7 @@ class Origin(RawOrigin):
             self.requests, self.broken, self.begun = [], 0, 0
 
 
-class Client:
+class Client(Closing):
     """A connection to a proxy."""
 
     def __init__(self, port, timeout=10):
@@ -179,9 +179,3 @@ class Client:
 
     def close(self):
         self.socket.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()

@@ -3,6 +3,7 @@ decoded, which is all that tests of frames need."""
 import socket
 import struct
 
+from proxies import Closing
 from raw_http import Incomplete, Wire
 
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
@@ -73,7 +74,7 @@ def status(header_block):
     return int(digits)
 
 
-class Http2:
+class Http2(Closing):
     """A client's connection. What it reads is kept in `frames`: (type, flags, stream, payload)."""
 
     def __init__(self, port, preface=True, timeout=10, receive_buffer=None, **own_settings):
@@ -158,9 +159,3 @@ class Http2:
 
     def close(self):
         self.socket.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()

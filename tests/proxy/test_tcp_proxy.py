@@ -265,7 +265,6 @@ def test_log_lines_before_the_end(tmp_path):
 
 
 @pytest.mark.parametrize("fields, named", [
-    ({"tunneling_config": {"hostname": "a:1"}}, "tcp_proxy.tunneling_config"),
     ({"on_demand": {}}, "tcp_proxy.on_demand"),
     ({"backoff_options": {"base_interval": "1s"}}, "tcp_proxy.backoff_options"),
     ({"upstream_connect_mode": "ON_DOWNSTREAM_DATA", "max_early_data_bytes": 1}, "tcp_proxy.upstream_connect_mode"),

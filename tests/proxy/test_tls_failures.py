@@ -9,7 +9,7 @@ import pytest
 from certificates import Authority
 from meshes import free_port, wait_until
 from programs import fetch
-from proxies import Proxy, RawOrigin, TYPE, cluster, http_manager, listener, typed
+from proxies import Proxy, RawOrigin, TYPE, cluster, http_manager, listener, tcp_proxy, typed
 from test_tls_client import Origin
 from tls import ca, client_context, downstream, https, upstream, visit
 
@@ -141,3 +141,40 @@ def test_certificates_and_their_days(tmp_path, keys):
         assert own["subject_alt_names"] == [{"dns": "a.test"}] and own["days_until_expiration"] == "28", own
         assert root["days_until_expiration"] == "29" and shown[1]["ca_cert"] and not shown[1]["cert_chain"]
         assert "PRIVATE" not in proxy.admin("/certs")[1]
+
+
+@pytest.mark.parametrize("envoy", [False, True], ids=["meltemi", "envoy"])
+def test_a_server_that_refuses_us_late(tmp_path, keys, envoy):
+    """With TLS 1.3 the client is done before the server has judged its certificate: the alert comes to a connection in use."""
+    log = tmp_path / "access.log"
+    text = "%UPSTREAM_CLUSTER% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %UPSTREAM_TRANSPORT_FAILURE_REASON%\n"
+    logged = [typed("envoy.access_loggers.file", "access_loggers.file.v3.FileAccessLog", path=str(log), log_format={"text_format_source": {"inline_string": text}})]
+    params = {"tls_maximum_protocol_version": "TLSv1_3"}
+    strange, nothing = upstream(keys.stranger, validation=ca(keys), params=params), upstream(validation=ca(keys), params=params)
+    web, tcp = {"strange": free_port(), "nothing": free_port()}, {"strange": free_port(), "nothing": free_port()}
+    with Origin(keys.client, trust=keys).raw as origin:
+        clusters = [cluster(origin.port, name=f"{kind}-{name}", transport_socket=socket_) for kind in ("web", "tcp") for name, socket_ in (("strange", strange), ("nothing", nothing))]
+        listeners = [listener(port, http_manager([{"match": {"prefix": "/"}, "route": {"cluster": f"web-{name}"}}], access_log=logged)) for name, port in web.items()]
+        listeners += [listener(port, tcp_proxy(f"tcp-{name}", access_log=logged)) for name, port in tcp.items()]
+        listeners, clusters = json.loads(json.dumps([listeners, clusters]))
+        with Proxy(tmp_path, listeners, clusters, envoy=envoy) as proxy:
+            for name in web:
+                assert fetch(f"http://127.0.0.1:{web[name]}/")[0] == 503
+                with socket.create_connection(("127.0.0.1", tcp[name]), timeout=10) as client:
+                    try:
+                        client.sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+                        assert client.recv(100) == b""
+                    except ConnectionResetError:
+                        pass
+            wait_until(lambda: log.exists() and log.read_text().count("\n") == 4, what="the log")
+            stats = proxy.stats()
+            # Envoy does not say why.
+            said = {"strange": ("alert_received", "peer does not know our issuer"), "nothing": ("alert_received", "peer requires a client certificate")}
+            for name, (reason, why) in said.items():
+                detail, why = ("", "-") if envoy else ("|" + why.replace(" ", "_"), why)
+                lines = log.read_text().splitlines()
+                assert f"web-{name} 503 UC upstream_reset_before_response_started{{connection_termination{detail}}} {why}" in lines, lines
+                assert f"tcp-{name} 0 - - {why}" in lines, lines
+                for kind in ("web", "tcp"):
+                    count = {what: stats.get(f"cluster.{kind}-{name}.ssl.{what}", 0) for what in ("handshake", "connection_error", f"failures.{reason}")}
+                    assert count == {"handshake": 1, "connection_error": 1, f"failures.{reason}": 0 if envoy else 1}, (kind, name, count)

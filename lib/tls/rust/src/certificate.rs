@@ -10,9 +10,12 @@ use x509_parser::oid_registry::{asn1_rs::Oid, OidRegistry};
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::X509Name;
 
+use crate::Slice;
+
 #[derive(Default, Debug)]
 pub struct Identity {
     pub der: Box<[u8]>,
+    pub hash: [u8; 32], // SHA-256 of `der`
     pub uri_sans: Vec<String>,
     pub dns_sans: Vec<String>,
     pub email_sans: Vec<String>,
@@ -25,6 +28,9 @@ pub struct Identity {
     pub may_sign: bool,
     /// Extended key usages, None where it names none.
     pub purposes: Option<Purposes>,
+    /// `uri_sans` and `dns_sans` for the C side.
+    pub uri_slices: Vec<Slice>,
+    pub dns_slices: Vec<Slice>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +49,7 @@ pub fn parse(der: &[u8]) -> Option<Identity> {
     });
     let mut identity = Identity {
         der: der.into(),
+        hash: sha256(der),
         subject: rfc2253(subject),
         common_name: last_common_name(subject),
         not_before: certificate.validity().not_before.timestamp(),
@@ -63,6 +70,9 @@ pub fn parse(der: &[u8]) -> Option<Identity> {
             }
         }
     }
+    let slices = |names: &[String]| names.iter().map(|name| Slice::of(name.as_bytes())).collect();
+    identity.uri_slices = slices(&identity.uri_sans);
+    identity.dns_slices = slices(&identity.dns_sans);
     Some(identity)
 }
 

@@ -8,12 +8,12 @@ use rustls::client::Resumption;
 use rustls::crypto::{aws_lc_rs as provider_of, CryptoProvider};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::server::WebPkiClientVerifier;
 use rustls::sign::CertifiedKey;
 use rustls::{CipherSuite, ClientConfig, ProtocolVersion, ServerConfig, SupportedProtocolVersion};
 
 use crate::resolver::{Entry, Resolver};
-use crate::sessions::Sessions;
+use crate::sessions::{ServerSessions, Sessions};
 use crate::settings::{Options, Settings};
 use crate::ticketer::Ticketer;
 use crate::verifier::{PeerVerifier, Rules};
@@ -210,7 +210,8 @@ impl Settings {
             .with_cert_resolver(Arc::new(resolver));
         config.alpn_protocols = std::mem::take(&mut self.alpn);
         config.ignore_client_order = !options.prefers_client_ciphers;
-        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.session_storage =
+            Arc::new(ServerSessions::new(options.sessions_max as usize, options.ticket_seconds));
         config.enable_secret_extraction = true; // for records.rs
         config.send_tls13_tickets = options.tickets as usize;
         if options.tickets > 0 {

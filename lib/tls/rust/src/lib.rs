@@ -18,11 +18,15 @@ use std::slice;
 
 /// Borrowed bytes that cross the border.
 #[repr(C)]
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Slice {
     pub data: *const u8,
     pub size: usize,
 }
+
+// Safety: read only, and whoever keeps one keeps its bytes.
+unsafe impl Send for Slice {}
+unsafe impl Sync for Slice {}
 
 impl Slice {
     pub fn of(bytes: &[u8]) -> Slice {

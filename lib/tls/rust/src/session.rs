@@ -592,6 +592,19 @@ pub extern "C" fn meltemi_tls_session_failure(session: &Session, text: &mut Slic
     session.failure.kind as i32
 }
 
+/// Borrowed, of an identity.
+#[repr(C)]
+pub struct Slices {
+    data: *const Slice,
+    size: usize,
+}
+
+impl Slices {
+    fn of(slices: &[Slice]) -> Slices {
+        Slices { data: slices.as_ptr(), size: slices.len() }
+    }
+}
+
 #[repr(C)]
 pub struct Peer {
     alpn: Slice,
@@ -600,6 +613,9 @@ pub struct Peer {
     cipher: Slice,
     group: Slice,
     certificate_der: Slice,
+    certificate_hash: Slice,
+    uri_sans: Slices,
+    dns_sans: Slices,
     uri_san: Slice,
     dns_san: Slice,
     email_san: Slice,
@@ -624,6 +640,9 @@ pub extern "C" fn meltemi_tls_session_peer(session: &Session, peer: &mut Peer) {
         cipher: Slice::of(facts.cipher.as_bytes()),
         group: Slice::of(facts.group.as_bytes()),
         certificate_der: Slice::of(&identity.der),
+        certificate_hash: Slice::of(if identity.der.is_empty() { &[] } else { &identity.hash }),
+        uri_sans: Slices::of(&identity.uri_slices),
+        dns_sans: Slices::of(&identity.dns_slices),
         uri_san: first(&identity.uri_sans),
         dns_san: first(&identity.dns_sans),
         email_san: first(&identity.email_sans),

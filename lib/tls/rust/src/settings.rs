@@ -30,7 +30,7 @@ pub struct Options {
     pub client_certificate: i32, // server: 0 none, 1 optional, 2 required
     pub tickets: u32,            // server
     pub ticket_seconds: u32,     // server
-    pub sessions_max: u32,       // client
+    pub sessions_max: u32,       // a server's are for TLS 1.2 without tickets
     pub depth_max: u32,
     pub is_chain_ignored: bool,
     pub accepts_untrusted: bool,
