@@ -130,9 +130,8 @@ void Process::AddOwnMetrics() {
                       [this] { return static_cast<double>(StateNumber(state())); });
   registry_.AddSource(
       "meltemi_server_io_uring", "1 where workers move bytes through io_uring, 0 through epoll",
-      MetricType::kGauge, [this] {
-        return server_->socket_io() == runtime::StreamEngine::kUring ? 1.0 : 0.0;
-      });
+      MetricType::kGauge,
+      [this] { return server_->socket_io() == runtime::StreamEngine::kUring ? 1.0 : 0.0; });
   registry_.AddSource("envoy_server_uptime", "seconds since the start", MetricType::kGauge, [this] {
     const auto up = RealClock().Wall() - started_;
     return static_cast<double>(std::chrono::duration_cast<std::chrono::seconds>(up).count());
