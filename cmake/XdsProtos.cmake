@@ -18,15 +18,24 @@ set_property(DIRECTORY ${PROJECT_SOURCE_DIR} APPEND PROPERTY CMAKE_CONFIGURE_DEP
 file(SHA256 ${PROJECT_SOURCE_DIR}/cmake/xds_roots.txt roots_sha256)
 set(xds_stamp ${xds_dir}/stamp-${wheel_sha256}-${roots_sha256})
 if(NOT EXISTS ${xds_stamp})
-  file(REMOVE_RECURSE ${xds_dir})
-  file(MAKE_DIRECTORY ${xds_dir}/gen)
+  # Made aside; what stays equal keeps its age, so that one root more is no reason to compile all.
+  set(xds_new ${xds_dir}/new)
+  file(REMOVE_RECURSE ${xds_new})
+  file(MAKE_DIRECTORY ${xds_new}/gen)
   execute_process(
     COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/tools/xds_descriptors.py --wheel ${wheel}
-      --all ${xds_dir}/all.pb --closure ${xds_dir}/closure.pb --list ${xds_dir}/files.txt ${xds_roots}
+      --all ${xds_new}/all.pb --closure ${xds_new}/closure.pb --list ${xds_new}/files.txt ${xds_roots}
     COMMAND_ERROR_IS_FATAL ANY)
-  file(STRINGS ${xds_dir}/files.txt xds_files)
-  execute_process(COMMAND protoc --descriptor_set_in=${xds_dir}/closure.pb --cpp_out=${xds_dir}/gen ${xds_files}
+  file(STRINGS ${xds_new}/files.txt xds_files)
+  execute_process(COMMAND protoc --descriptor_set_in=${xds_new}/closure.pb --cpp_out=${xds_new}/gen ${xds_files}
     COMMAND_ERROR_IS_FATAL ANY)
+  file(GLOB_RECURSE xds_made RELATIVE ${xds_new} ${xds_new}/*)
+  foreach(file IN LISTS xds_made)
+    get_filename_component(folder ${xds_dir}/${file} DIRECTORY)
+    file(MAKE_DIRECTORY ${folder})
+    file(COPY_FILE ${xds_new}/${file} ${xds_dir}/${file} ONLY_IF_DIFFERENT)
+  endforeach()
+  file(REMOVE_RECURSE ${xds_new})
   file(TOUCH ${xds_stamp})
 endif()
 file(STRINGS ${xds_dir}/files.txt xds_files)

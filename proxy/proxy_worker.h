@@ -17,10 +17,12 @@ namespace meltemi::proxy {
 class ProxyWorker final : public Worker {
  public:
   ProxyWorker(uint32_t index, runtime::Loop& loop, net::BlockPool& blocks, SocketSource& sockets,
-              telemetry::Registry* registry, const ListenerLimits& limits);
+              telemetry::Registry* registry, const ListenerLimits& limits,
+              std::shared_ptr<const ClusterStatFamilies> cluster_stats);
   ~ProxyWorker();
 
   void Adopt(std::shared_ptr<const Snapshot> snapshot);
+  void SetOverload(const OverloadLevels& levels);
   WorkerListeners& listeners() { return listeners_; }
 
   uint32_t index() const override { return index_; }

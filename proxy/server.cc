@@ -9,6 +9,8 @@
 #include "lib/runtime/worker.h"
 #include "proxy/config/dump.h"
 #include "proxy/config/model.h"
+#include "proxy/http/http_stats.h"
+#include "proxy/overload/overload.h"
 #include "proxy/proxy_worker.h"
 #include "proxy/tcp_access_log.h"
 #include "proxy/tcp_stats.h"
@@ -24,10 +26,15 @@ class Server final : public ProxyServer {
       : control_(control), options_(std::move(options)) {
     if (options_.sockets == nullptr) options_.sockets = NewHostSockets();
     options_.limits.process_connections = std::make_shared<runtime::SharedCount>();
+    options_.limits.process_connections_max = options_.overload.connections_max;
+    options_.process.workers = options_.concurrency;
     if (options_.registry == nullptr) return;
     if (options_.process.metrics == nullptr) options_.process.metrics = options_.registry;
+    if (options_.has_envoy_stats) {
+      options_.process.http_stats = NewHttpStatFamilies(*options_.registry);
+      cluster_stats_ = NewClusterStatFamilies(*options_.registry);
+    }
     options_.tcp_observers.push_back(NewTcpStats(*options_.registry, options_.process));
-    if (options_.process.metrics == nullptr) options_.process.metrics = options_.registry;
   }
   ~Server() override { Stop(); }
 
@@ -57,13 +64,16 @@ class Server final : public ProxyServer {
     std::unique_ptr<ProxyWorker> worker;
   };
   void Publish(std::shared_ptr<const Snapshot> snapshot, std::function<void()> adopted);
+  void TellOverload(const OverloadLevels& levels);
   FilterCompilers Compilers() const;
 
   runtime::Loop& control_;
   ServerOptions options_;
+  std::shared_ptr<const ClusterStatFamilies> cluster_stats_;
   std::vector<std::unique_ptr<Seat>> seats_;
   std::unique_ptr<runtime::SnapshotSlots<Snapshot>> slots_;
   std::unique_ptr<Model> model_;
+  std::unique_ptr<Overload> overload_;  // nullptr: nothing is watched
   bool is_stopped_ = false;
 };
 
@@ -96,9 +106,9 @@ Status Server::Start() {
         seat->thread, runtime::Worker::Start(fmt::format("worker-{}", i), i, options_.socket_io));
     Seat* at = seat.get();
     at->thread->RunAndWait([this, at, i] {
-      at->worker = std::make_unique<ProxyWorker>(static_cast<uint32_t>(i), at->thread->loop(),
-                                                 at->thread->pool(), *options_.sockets,
-                                                 options_.registry, options_.limits);
+      at->worker = std::make_unique<ProxyWorker>(
+          static_cast<uint32_t>(i), at->thread->loop(), at->thread->pool(), *options_.sockets,
+          options_.registry, options_.limits, cluster_stats_);
     });
     loops.push_back(&at->thread->loop());
     seats_.push_back(std::move(seat));
@@ -113,12 +123,27 @@ Status Server::Start() {
       .compile_routes = [](std::string_view serialized,
                            ClusterNames& clusters) { return CompileRoutes(serialized, clusters); },
       .registry = options_.registry,
+      .counts_members = options_.has_envoy_stats,
       .publish =
           [this](std::shared_ptr<const Snapshot> snapshot, std::function<void()> adopted) {
             Publish(std::move(snapshot), std::move(adopted));
           },
   });
+  if (options_.overload.monitors.empty()) return absl::OkStatus();
+  Overload::Sources sources;
+  sources.connections = options_.limits.process_connections;
+  sources.registry = options_.registry;
+  sources.tell = [this](const OverloadLevels& levels) { TellOverload(levels); };
+  overload_ = std::make_unique<Overload>(control_, options_.overload, std::move(sources));
   return absl::OkStatus();
+}
+
+void Server::TellOverload(const OverloadLevels& levels) {
+  for (const auto& seat : seats_) {
+    seat->thread->Post([at = seat.get(), levels] {
+      if (at->worker != nullptr) at->worker->SetOverload(levels);
+    });
+  }
 }
 
 void Server::Publish(std::shared_ptr<const Snapshot> snapshot, std::function<void()> adopted) {
@@ -157,6 +182,7 @@ size_t Server::CountConnections() {
 
 void Server::Stop() {
   if (std::exchange(is_stopped_, true)) return;
+  overload_.reset();
   for (size_t i = 0; i < seats_.size(); ++i) {
     // A session that ended in this very pass is freed at its end, and still knows its upstream
     // then: the worker goes in the next.

@@ -19,6 +19,7 @@
 #include "proxy/http/compile.h"
 #include "proxy/listener/socket_source.h"
 #include "proxy/listener/worker_listeners.h"
+#include "proxy/overload/overload_config.h"
 
 namespace meltemi::proxy {
 
@@ -29,6 +30,10 @@ struct ServerOptions {
   telemetry::Registry* registry = nullptr;
   HttpProcess process;
   ListenerLimits limits;
+  OverloadConfig overload;
+  // Envoy's statistics of connections and requests ("http.…", "cluster.…"); a mesh's sidecars
+  // leave them out, as Istio's do by default.
+  bool has_envoy_stats = true;
   TcpObservers tcp_observers;
 };
 

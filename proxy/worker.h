@@ -9,6 +9,7 @@
 #include "lib/base/clock.h"
 #include "lib/net/buffer.h"
 #include "lib/runtime/loop.h"
+#include "proxy/overload/overload_levels.h"
 
 namespace meltemi::telemetry {
 class Recorder;
@@ -71,9 +72,11 @@ class Worker {
   virtual void End(ActiveConnection& connection) = 0;
   // This worker's way into the metrics registry; nullptr in tests without telemetry.
   virtual telemetry::Recorder* recorder() = 0;
+  const OverloadLevels& overload() const { return overload_; }
 
  protected:
   ~Worker() = default;
+  OverloadLevels overload_;
 };
 
 }  // namespace meltemi::proxy

@@ -97,7 +97,8 @@ Status Process::StartAll() {
   options.process.node_metadata_json = setup_.node_metadata_json;
   options.process.rejects_path_fragments = setup_.rejects_path_fragments;
   options.limits.drain_time = setup_.connection_drain_time;
-  options.limits.process_connections_max = setup_.connections_max;
+  options.overload = setup_.overload;
+  options.has_envoy_stats = setup_.has_envoy_stats;
   MELTEMI_ASSIGN_OR_RETURN(server_, ProxyServer::Build(loop_, std::move(options)));
   TellSocketIo();
   drain_ = std::make_unique<Drain>(loop_, *server_, setup_.drain, [this] {

@@ -31,7 +31,8 @@ class Process final {
     Duration connection_drain_time = std::chrono::seconds(600);  // of a removed listener or chain
     Drain::Options drain;
     std::string node_id, node_cluster, node_metadata_json = "{}";
-    uint64_t connections_max = 0;  // of all workers together; 0 = none
+    OverloadConfig overload;
+    bool has_envoy_stats = false;  // ServerOptions
     bool rejects_path_fragments = false;
   };
 

@@ -38,7 +38,8 @@ Process::Setup SetupFor(const BootstrapOptions& options, const Bootstrap& bootst
   setup.node_id = options.node_id.empty() ? bootstrap.node_id : options.node_id;
   setup.node_cluster = options.node_cluster.empty() ? bootstrap.node_cluster : options.node_cluster;
   setup.node_metadata_json = bootstrap.node_metadata_json;
-  setup.connections_max = bootstrap.connections_max;
+  setup.overload = bootstrap.overload;
+  setup.has_envoy_stats = true;
   setup.rejects_path_fragments = bootstrap.rejects_path_fragments;
   return setup;
 }

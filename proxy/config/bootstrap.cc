@@ -7,24 +7,21 @@
 #include <fstream>
 
 #include "envoy/config/bootstrap/v3/bootstrap.pb.h"
-#include "envoy/config/overload/v3/overload.pb.h"
 #include "envoy/extensions/filters/listener/http_inspector/v3/http_inspector.pb.h"
 #include "envoy/extensions/filters/listener/original_dst/v3/original_dst.pb.h"
 #include "envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol.pb.h"
 #include "envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.pb.h"
-#include "envoy/extensions/resource_monitors/downstream_connections/v3/downstream_connections.pb.h"
 #include "envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol.pb.h"
 #include "envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer.pb.h"
 #include "envoy/extensions/transport_sockets/tls/v3/tls.pb.h"
 #include "envoy/extensions/upstreams/http/v3/http_protocol_options.pb.h"
 #include "proxy/config/address_compiler.h"
+#include "proxy/config/overload_compiler.h"
 #include "proxy/config/yaml_json.h"
 
 namespace meltemi::proxy {
 namespace {
 
-using ConnectionsMonitor =
-    envoy::extensions::resource_monitors::downstream_connections::v3::DownstreamConnectionsConfig;
 using Proto = envoy::config::bootstrap::v3::Bootstrap;
 
 // Messages that appear only inside google.protobuf.Any: naming them keeps the linker from leaving
@@ -38,7 +35,7 @@ void KeepAnyTypes() {
   google::protobuf::LinkMessageReflection<filters::tls_inspector::v3::TlsInspector>();
   google::protobuf::LinkMessageReflection<
       sockets::proxy_protocol::v3::ProxyProtocolUpstreamTransport>();
-  google::protobuf::LinkMessageReflection<ConnectionsMonitor>();
+  KeepOverloadTypes();
   google::protobuf::LinkMessageReflection<sockets::raw_buffer::v3::RawBuffer>();
   google::protobuf::LinkMessageReflection<sockets::tls::v3::UpstreamTlsContext>();
   google::protobuf::LinkMessageReflection<
@@ -70,27 +67,6 @@ Status ReadNode(const Proto& from, Bootstrap& to) {
     return absl::InvalidArgumentError("node.metadata cannot be read");
   }
   return absl::OkStatus();
-}
-
-// Of the overload manager the limit on connections alone is kept; to leave out what should shed
-// load would be a promise broken in the worst moment.
-Status ReadOverload(const Proto& from, Bootstrap& to) {
-  for (const auto& monitor : from.overload_manager().resource_monitors()) {
-    ConnectionsMonitor connections;
-    if (!monitor.typed_config().UnpackTo(&connections)) {
-      return absl::UnimplementedError(
-          fmt::format("overload_manager.resource_monitors: {} is not supported; only "
-                      "envoy.resource_monitors.global_downstream_max_connections is",
-                      monitor.name()));
-    }
-    if (connections.max_active_downstream_connections() <= 0) {
-      return absl::InvalidArgumentError(
-          "overload_manager: max_active_downstream_connections must be above zero");
-    }
-    to.connections_max = static_cast<uint64_t>(connections.max_active_downstream_connections());
-  }
-  if (from.overload_manager().actions_size() == 0) return absl::OkStatus();
-  return absl::UnimplementedError("overload_manager.actions is not supported");
 }
 
 // Later layers win (Envoy). The value may be written as a word.
@@ -128,7 +104,9 @@ StatusOr<Bootstrap> ParseBootstrap(std::string_view text) {
   }
   Bootstrap to;
   MELTEMI_RETURN_IF_ERROR(ReadNode(from, to));
-  MELTEMI_RETURN_IF_ERROR(ReadOverload(from, to));
+  auto overload = CompileOverload(from.overload_manager());
+  if (!overload.ok()) return WithContext(overload.status(), "overload_manager");
+  to.overload = *std::move(overload);
   ReadRuntime(from, to);
   if (from.admin().has_address()) {
     auto address = CompileAddress(from.admin().address());

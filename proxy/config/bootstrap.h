@@ -11,6 +11,7 @@
 #include "lib/base/status.h"
 #include "lib/net/address.h"
 #include "proxy/config/sink.h"
+#include "proxy/overload/overload_config.h"
 
 namespace meltemi::proxy {
 
@@ -22,8 +23,8 @@ struct Bootstrap {
   bool rejects_path_fragments = true;  // Envoy's default; Istio's runtime layer says otherwise
   std::optional<net::Address> admin;
   Resources secrets, clusters, listeners;
-  uint64_t connections_max = 0;  // of the overload manager; 0 = none
-  std::string serialized;        // the whole, for dumps
+  OverloadConfig overload;
+  std::string serialized;  // the whole, for dumps
 };
 
 inline constexpr size_t kBootstrapBytesMax = 64 * 1024 * 1024;

@@ -209,11 +209,19 @@ void CompileCommonHttp(const core::HttpProtocolOptions& from, ClusterConfig& to)
   }
 }
 
+// An upstream's connection is shared by many clients, and those that read nothing hold a stream's
+// window (64 KB) each: 128 of them before the others feel it.
+constexpr uint32_t kSharedWindowBytes = 8 * 1024 * 1024;
+
 // Any of the three ways of saying which protocols an upstream speaks.
 template <typename Options>
 Status CompileCodec(const Options& from, ClusterConfig& to) {
+  const auto& http2 = from.http2_protocol_options();
+  if (!http2.has_initial_connection_window_size()) {
+    to.http_limits.connection_window_bytes = kSharedWindowBytes;
+  }
   MELTEMI_RETURN_IF_ERROR(CompileHttp1Options(from.http_protocol_options(), to.http_limits));
-  return CompileHttp2Options(from.http2_protocol_options(), to.http_limits);
+  return CompileHttp2Options(http2, to.http_limits);
 }
 
 Status CompileProtocol(const v3::Cluster& from, ClusterConfig& to) {
@@ -221,8 +229,7 @@ Status CompileProtocol(const v3::Cluster& from, ClusterConfig& to) {
   if (from.has_max_requests_per_connection()) {
     to.requests_per_connection_max = from.max_requests_per_connection().value();
   }
-  MELTEMI_RETURN_IF_ERROR(CompileHttp1Options(from.http_protocol_options(), to.http_limits));
-  MELTEMI_RETURN_IF_ERROR(CompileHttp2Options(from.http2_protocol_options(), to.http_limits));
+  MELTEMI_RETURN_IF_ERROR(CompileCodec(from, to));
   if (from.has_http2_protocol_options()) to.protocol = UpstreamProtocol::kHttp2;
   to.is_sni_from_authority = from.upstream_http_protocol_options().auto_sni();
   const auto found = from.typed_extension_protocol_options().find(std::string(kHttpOptionsName));

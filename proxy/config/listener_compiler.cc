@@ -438,7 +438,8 @@ Status CompileSettings(const v3::Listener& from, ListenerPlan& to) {
     listener.inspection_timeout = CompileDuration(from.listener_filters_timeout());
   }
   listener.continues_on_timeout = from.continue_on_listener_filters_timeout();
-  listener.ignores_global_limit = from.ignore_global_conn_limit() || from.bypass_overload_manager();
+  listener.bypasses_overload = from.bypass_overload_manager();
+  listener.ignores_global_limit = from.ignore_global_conn_limit() || listener.bypasses_overload;
   if (from.has_max_connections_to_accept_per_socket_event()) {
     const uint32_t count = from.max_connections_to_accept_per_socket_event().value();
     if (count == 0) {

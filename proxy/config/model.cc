@@ -13,7 +13,11 @@ uint32_t Model::Names::Intern(std::string_view name) {
 
 Model::Model(Options options)
     : options_(std::move(options)), deadline_timer_(options_.control, [this] { Commit(nullptr); }) {
-  if (options_.registry != nullptr) dns_stats_ = std::make_unique<DnsStats>(*options_.registry);
+  if (options_.registry == nullptr) return;
+  dns_stats_ = std::make_unique<DnsStats>(*options_.registry);
+  if (options_.counts_members) {
+    membership_ = std::make_unique<MembershipStats>(*options_.registry);
+  }
 }
 
 Model::~Model() = default;
@@ -144,6 +148,10 @@ void Model::Remove(xds::Type type, const std::string& name) {
   switch (type) {
     case xds::Type::kCluster:
       if (auto found = clusters_.find(name); found != clusters_.end() && !found->second.is_static) {
+        const auto& published = found->second.published;
+        if (membership_ && published) {
+          membership_->Set(published->config->info.stat_name, published->endpoints.get(), nullptr);
+        }
         clusters_.erase(found);
       }
       return;

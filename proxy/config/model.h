@@ -23,6 +23,7 @@
 #include "proxy/config/cluster_compiler.h"
 #include "proxy/config/dns_endpoints.h"
 #include "proxy/config/listener_compiler.h"
+#include "proxy/config/membership_stats.h"
 #include "proxy/config/sink.h"
 #include "proxy/config/snapshot.h"
 
@@ -48,6 +49,7 @@ class Model final : public ConfigSink {
     FilterCompilers compilers;
     RouteCompiler compile_routes;
     telemetry::Registry* registry = nullptr;  // outlives this; nullptr = DNS is not counted
+    bool counts_members = false;              // the hosts of each cluster
     // Hands a snapshot to the workers and calls back once all run on it.
     std::function<void(std::shared_ptr<const Snapshot>, std::function<void()>)> publish;
   };
@@ -138,6 +140,7 @@ class Model final : public ConfigSink {
   std::map<std::string, Stored> secret_versions_;  // without their bytes
   Secrets secrets_;
   std::unique_ptr<DnsStats> dns_stats_;
+  std::unique_ptr<MembershipStats> membership_;                      // nullptr: not counted
   std::map<std::string, std::unique_ptr<net::Resolver>> resolvers_;  // by their options
   std::map<std::string, std::shared_ptr<ListenerSockets>> sockets_;  // by address
   Wanted wanted_;

@@ -65,7 +65,9 @@ void Model::Refresh(ClusterEntry& entry) {
     MELTEMI_LOG(warn, "cluster {}: {}", next->config->info.name, Message(endpoints.status()));
     return;
   }
+  const EndpointSet* const before = entry.published ? entry.published->endpoints.get() : nullptr;
   if (next->config->discovery != Discovery::kOriginalDst) next->endpoints = *std::move(endpoints);
+  if (membership_) membership_->Set(next->config->info.stat_name, before, next->endpoints.get());
   entry.published = std::move(next);
   entry.is_dirty = entry.has_new_endpoints = false;
 }

@@ -5,6 +5,7 @@
 #include <yaml.h>
 
 #include <cstdlib>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -75,13 +76,55 @@ class Converter final {
         fmt::format("line {}: {}", parser_->problem_mark.line + 1,
                     parser_->problem ? parser_->problem : "not YAML"));
   }
+  static const yaml_char_t* AnchorOf(const yaml_event_t& event) {
+    switch (event.type) {
+      case YAML_SCALAR_EVENT:
+        return event.data.scalar.anchor;
+      case YAML_SEQUENCE_START_EVENT:
+        return event.data.sequence_start.anchor;
+      case YAML_MAPPING_START_EVENT:
+        return event.data.mapping_start.anchor;
+      default:
+        return nullptr;
+    }
+  }
   Status Value(const Event& event, int depth, nlohmann::ordered_json& to) {
     const size_t line = event.value.start_mark.line + 1;
     if (depth > kDepthMax)
       return absl::InvalidArgumentError(fmt::format("line {}: too deep", line));
+    if (event.value.type == YAML_ALIAS_EVENT) return Alias(event, line, to);
+    const size_t before = bytes_;
+    MELTEMI_RETURN_IF_ERROR(Content(event, depth, to));
+    if (const yaml_char_t* anchor = AnchorOf(event.value)) {
+      // Only now: a value that holds itself has no end.
+      anchors_.insert_or_assign(reinterpret_cast<const char*>(anchor),
+                                Anchored{to, bytes_ - before});
+    }
+    return absl::OkStatus();
+  }
+  Status Alias(const Event& event, size_t line, nlohmann::ordered_json& to) {
+    const std::string name(reinterpret_cast<const char*>(event.value.data.alias.anchor));
+    const auto found = anchors_.find(name);
+    if (found == anchors_.end()) {
+      return absl::InvalidArgumentError(
+          fmt::format("line {}: no anchor &{} before it", line, name));
+    }
+    bytes_ += found->second.bytes;
+    alias_bytes_ += found->second.bytes;
+    if (alias_bytes_ > kYamlAliasBytesMax) {
+      return absl::InvalidArgumentError(
+          fmt::format("line {}: aliases stand for more than {} bytes", line, kYamlAliasBytesMax));
+    }
+    to = found->second.value;
+    return absl::OkStatus();
+  }
+  Status Content(const Event& event, int depth, nlohmann::ordered_json& to) {
+    constexpr size_t kNodeBytes = 64;
+    bytes_ += kNodeBytes;
     switch (event.value.type) {
       case YAML_SCALAR_EVENT: {
         const auto& scalar = event.value.data.scalar;
+        bytes_ += scalar.length;
         const std::string text(reinterpret_cast<const char*>(scalar.value), scalar.length);
         to = scalar.style == YAML_PLAIN_SCALAR_STYLE ? PlainScalar(text)
                                                      : nlohmann::ordered_json(text);
@@ -92,7 +135,8 @@ class Converter final {
       case YAML_MAPPING_START_EVENT:
         return Mapping(depth, to);
       default:
-        return absl::InvalidArgumentError(fmt::format("line {}: aliases are not supported", line));
+        return absl::InvalidArgumentError(
+            fmt::format("line {}: not a value", event.value.start_mark.line + 1));
     }
   }
   Status Sequence(int depth, nlohmann::ordered_json& to) {
@@ -117,6 +161,11 @@ class Converter final {
       }
       const auto& scalar = key.value.data.scalar;
       const std::string name(reinterpret_cast<const char*>(scalar.value), scalar.length);
+      if (name == "<<" && scalar.style == YAML_PLAIN_SCALAR_STYLE) {
+        // YAML 1.1's; Envoy refuses it as a field nobody knows, and ignored it would lose settings.
+        return absl::InvalidArgumentError(
+            fmt::format("line {}: the merge key << is not supported", line));
+      }
       if (to.contains(name)) {
         return absl::InvalidArgumentError(fmt::format("line {}: key {} given twice", line, name));
       }
@@ -126,7 +175,14 @@ class Converter final {
     }
   }
 
+  struct Anchored {
+    nlohmann::ordered_json value;
+    size_t bytes;
+  };
   std::unique_ptr<yaml_parser_t, ParserDelete> parser_;
+  std::map<std::string, Anchored> anchors_;
+  size_t bytes_ = 0;        // that the document stands for so far, roughly
+  size_t alias_bytes_ = 0;  // those that came by aliases
 };
 
 }  // namespace

@@ -14,7 +14,8 @@
 
 namespace meltemi::telemetry {
 class Registry;
-}
+class StatFamilies;
+}  // namespace meltemi::telemetry
 
 namespace meltemi::proxy {
 
@@ -27,6 +28,9 @@ struct HttpProcess {
   // (runtime key envoy.reloadable_features.http_reject_path_with_fragment).
   bool rejects_path_fragments = false;
   telemetry::Registry* metrics = nullptr;  // outlives every chain; nullptr = no request metrics
+  // Of connection managers; nullptr: Envoy's own statistics are not counted.
+  std::shared_ptr<const telemetry::StatFamilies> http_stats;
+  size_t workers = 1;
 };
 
 // A serialized envoy.config.route.v3.RouteConfiguration (RDS).

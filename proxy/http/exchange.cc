@@ -26,8 +26,13 @@ Exchange::Exchange(Worker& worker)
 void Exchange::Begin(ExchangeOwner& owner, http::ServerStream& stream) {
   owner_ = &owner;
   options_ = &owner.options();
+  stats_ = &owner.stats();
   down_ = &stream;
   stage_ = Stage::kFilters;
+  const bool is_http2 = stream.request().protocol == http::Protocol::kHttp2;
+  stats_->Count(HttpStat::kRequests);
+  stats_->Count(is_http2 ? HttpStat::kRequestsHttp2 : HttpStat::kRequestsHttp1);
+  stats_->Count(HttpStat::kRequestsActive);
   stream.SetCallbacks(this);
 }
 
@@ -45,6 +50,9 @@ void Exchange::OnHead(bool end_stream) {
   info_.is_grpc = IsGrpc(head.headers);
   is_request_taken_ = end_stream;
   if (end_stream) info_.request_end = info_.start;
+  if (worker_.overload().is_any() && owner_->ShedsRequest()) {
+    return Reply({503, "envoy overloaded", "overload", -1});
+  }
 
   const IngestResult ingested = Ingest(*options_, *info_.downstream, worker_.random(), head);
   info_.client_ip = ingested.client_ip;
@@ -71,7 +79,16 @@ void Exchange::OnHead(bool end_stream) {
 }
 
 void Exchange::Touch() {
-  if (stream_idle_ > Duration(0)) idle_timer_.Arm(stream_idle_);
+  if (stream_idle_ > Duration(0)) {
+    idle_timer_.Arm(worker_.overload().Scaled(ScaledTimer::kStreamIdle, stream_idle_));
+  }
+}
+
+void Exchange::OnOverload() {
+  const Duration scaled = worker_.overload().Scaled(ScaledTimer::kStreamIdle, stream_idle_);
+  if (idle_timer_.is_armed() && idle_timer_.deadline() > worker_.loop().Now() + scaled) {
+    idle_timer_.Arm(scaled);
+  }
 }
 
 void Exchange::OnBody() {
@@ -182,6 +199,7 @@ void Exchange::SendHead(http::ResponseHead& head, bool end_stream) {
   info_.response_start = worker_.loop().Now();
   for (const auto& filter : options_->response_filters) filter->OnResponse(*this);
   info_.status = head.status;
+  stats_->CountAnswer(head.status);
   info_.response_head_bytes = head.headers.bytes();
   if (!options_->logged_response_headers.empty()) KeepHeaders(head.headers);
   if (const std::string_view* status = head.headers.Find(http::HeaderId::kGrpcStatus)) {
@@ -249,6 +267,7 @@ void Exchange::PumpLocalBody() {
 void Exchange::ResetDownstream() {
   if (down_ == nullptr) return;
   http::ServerStream* const stream = down_;
+  stats_->Count(HttpStat::kRequestsWeReset);
   Conclude();
   stream->Reset(http::ResetReason::kLocal);
   attempt_.Cancel();
@@ -258,6 +277,7 @@ void Exchange::ResetDownstream() {
 void Exchange::OnReset(http::ResetReason reason) {
   const bool is_stream_reset = reason == http::ResetReason::kRemoteReset &&
                                info_.request->protocol == http::Protocol::kHttp2;
+  if (is_stream_reset || !is_response_ended_) stats_->Count(HttpStat::kRequestsReset);
   if (is_response_ended_) {
     // Only the rest of the request was missing.
   } else if (is_stream_reset) {
@@ -291,6 +311,8 @@ void Exchange::OnFinished() {
 void Exchange::Conclude() {
   if (info_.end == MonotonicTime{}) info_.end = worker_.loop().Now();
   DisarmTimers();
+  stats_->Uncount(HttpStat::kRequestsActive);
+  if (is_upgraded_) stats_->Uncount(HttpStat::kUpgradesActive);
   EndRetry();
   for (const auto& mirror : mirrors_) mirror->Feed({}, true);
   mirrors_.clear();

@@ -33,12 +33,14 @@
 #include "proxy/filters/http_filter.h"
 #include "proxy/http/attempt.h"
 #include "proxy/http/http_options.h"
+#include "proxy/http/http_stats.h"
 #include "proxy/http/stream_info.h"
 
 namespace meltemi::proxy {
 
 class Exchange;
 class MirrorStream;
+enum class ClusterStat : uint8_t;
 
 // What an exchange needs of the connection it lives on.
 class ExchangeOwner {
@@ -47,6 +49,9 @@ class ExchangeOwner {
   virtual const DownstreamFacts& downstream() = 0;
   virtual const std::shared_ptr<const RoutePin>& pin() = 0;
   virtual class HttpDate& date() = 0;
+  virtual HttpStats& stats() = 0;
+  // The worker is overloaded, and this request is among those to be refused.
+  virtual bool ShedsRequest() = 0;
   virtual void OnExchangeOver(Exchange& exchange) = 0;
   // HTTP/1: the connection is to end with the response about to be sent.
   virtual void EndWithResponse() = 0;
@@ -70,6 +75,8 @@ class Exchange final : public FilterStream, private http::StreamCallbacks, priva
   void Begin(ExchangeOwner& owner, http::ServerStream& stream);
   // The client's connection is gone, and the stream with it.
   void Abort();
+  // The worker's overload levels changed.
+  void OnOverload();
 
   // FilterStream
   StreamInfo& info() override { return info_; }
@@ -130,6 +137,9 @@ class Exchange final : public FilterStream, private http::StreamCallbacks, priva
   void OnAttemptWritable() override;
   void OnAttemptReset(http::ResetReason reason) override;
   void OnAttemptFinished() override;
+  // On the cluster of this request.
+  void CountUpstream(ClusterStat stat);
+  void CountUpstreamAnswer(int status);
   // True: another try was scheduled.
   bool Retry(bool is_wanted);
   void EndRetry();
@@ -141,6 +151,8 @@ class Exchange final : public FilterStream, private http::StreamCallbacks, priva
 
   // -- times, headers of internal clients (exchange_timeouts.cc)
   void ReadControlHeaders();
+  // False: answered, since one of them makes no sense.
+  bool PassesStrictCheck();
   bool IsRetriableByHeader(int status) const;
   // False: the time is over already.
   bool ReadTimeouts(const routing::ForwardAction& action);
@@ -161,6 +173,7 @@ class Exchange final : public FilterStream, private http::StreamCallbacks, priva
   Worker& worker_;
   ExchangeOwner* owner_ = nullptr;  // of the present request, like the next
   const HttpOptions* options_ = nullptr;
+  HttpStats* stats_ = nullptr;
   Arena arena_;  // texts of ours; reset for each request
   http::ServerStream* down_ = nullptr;
   Attempt attempt_;

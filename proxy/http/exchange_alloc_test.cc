@@ -200,6 +200,8 @@ class QuietOwner final : public ExchangeOwner {
   const DownstreamFacts& downstream() override { return facts_; }
   const std::shared_ptr<const RoutePin>& pin() override { return pin_; }
   HttpDate& date() override { return date_; }
+  HttpStats& stats() override { return stats_; }
+  bool ShedsRequest() override { return false; }
   std::shared_ptr<MirrorStream> StartMirror(const StreamInfo&, const routing::Mirror&,
                                             bool) override {
     return nullptr;
@@ -219,6 +221,7 @@ class QuietOwner final : public ExchangeOwner {
   DownstreamFacts facts_;
   std::shared_ptr<const RoutePin> pin_;
   HttpDate date_;
+  HttpStats stats_{nullptr, nullptr, ""};
   std::unique_ptr<Exchange> exchange_;
   int over = 0;
 };

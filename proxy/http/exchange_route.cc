@@ -73,9 +73,11 @@ void Exchange::SendRedirect(int status, std::string_view location, std::string_v
 
 void Exchange::FollowRoute() {
   stage_ = Stage::kRouting;
+  stats_->Count(HttpStat::kRouted);
   const routing::Found& found = info_.route;
   if (found.route == nullptr) {
     info_.flags.Set(ResponseFlag::kNoRouteFound);
+    stats_->Count(HttpStat::kNoRoute);
     return Reply({404, "", "route_not_found", -1});
   }
   http::RequestHead& head = *info_.request;
@@ -83,23 +85,31 @@ void Exchange::FollowRoute() {
   const Tls tls = found.host->tls_requirement;
   if (head.scheme != "https" &&
       (tls == Tls::kAll || (tls == Tls::kExternalOnly && !is_internal_))) {
+    stats_->Count(HttpStat::kDirectResponses);
     return SendRedirect(301, routing::HttpsLocation(head, head.headers.arena()), "direct_response");
   }
   const routing::Route& route = *found.route;
   if (const auto* redirect = std::get_if<routing::RedirectAction>(&route.action)) {
+    stats_->Count(HttpStat::kDirectResponses);
     return SendRedirect(redirect->status,
                         routing::Location(*redirect, route.path, head, head.headers.arena()),
                         "direct_response");
   }
   if (const auto* direct = std::get_if<routing::DirectResponse>(&route.action)) {
+    stats_->Count(HttpStat::kDirectResponses);
     return Reply({direct->status, direct->body, "direct_response", -1});
   }
-  if (is_tunnel_ && !IsUpgradeAllowed()) return Reply({403, "", "upgrade_failed", -1});
+  if (is_tunnel_ && !IsUpgradeAllowed()) {
+    stats_->Count(HttpStat::kRequestsUpgradeRefused);
+    return Reply({403, "", "upgrade_failed", -1});
+  }
   const routing::ForwardAction& action = *route.forward();
   if (info_.cluster_info == nullptr) {
     info_.flags.Set(ResponseFlag::kNoClusterFound);
+    stats_->Count(HttpStat::kNoCluster);
     return Reply({action.cluster_not_found_status, "", "cluster_not_found", -1});
   }
+  if (!options_.strict_headers.empty() && !PassesStrictCheck()) return;
   StartForwarding(action);
 }
 

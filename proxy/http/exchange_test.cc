@@ -92,6 +92,8 @@ class ExchangeTest : public ::testing::Test, protected ExchangeOwner {
   const DownstreamFacts& downstream() override { return facts_; }
   const std::shared_ptr<const RoutePin>& pin() override { return pin_; }
   HttpDate& date() override { return date_; }
+  HttpStats& stats() override { return stats_; }
+  bool ShedsRequest() override { return false; }
   void OnExchangeOver(Exchange&) override { ++over_; }
   void EndWithResponse() override {}
   std::shared_ptr<MirrorStream> StartMirror(const StreamInfo& info, const routing::Mirror& mirror,
@@ -106,6 +108,7 @@ class ExchangeTest : public ::testing::Test, protected ExchangeOwner {
   std::shared_ptr<CapturedLog> log_ = std::make_shared<CapturedLog>();
   DownstreamFacts facts_;
   HttpDate date_;
+  HttpStats stats_{nullptr, nullptr, ""};
   std::shared_ptr<const RoutePin> pin_;
   routing::Route route_;
   bool has_route_ = true;

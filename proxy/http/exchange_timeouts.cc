@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "proxy/http/exchange.h"
+#include "proxy/upstream/cluster_stats.h"
 #include "proxy/worker.h"
 
 namespace meltemi::proxy {
@@ -95,6 +96,23 @@ const routing::RetryPolicy& PolicyOfHeaders() {
 }
 
 }  // namespace
+
+bool Exchange::PassesStrictCheck() {
+  for (const std::string& name : options_.strict_headers) {
+    const std::string_view* value = info_.request->headers.Find(name);
+    if (value == nullptr) continue;
+    const bool is_list = name == "x-envoy-retry-on" || name == "x-envoy-retry-grpc-on";
+    if (is_list ? routing::ParseRetryOn(*value).ok() : Number(*value).has_value()) continue;
+    info_.flags.Set(ResponseFlag::kInvalidEnvoyRequestHeaders);
+    fmt::memory_buffer body, details;
+    fmt::format_to(std::back_inserter(body), "invalid header '{}' with value '{}'", name, *value);
+    fmt::format_to(std::back_inserter(details), "request_headers_failed_strict_check{{{}}}", name);
+    Reply({400, arena_.Copy({body.data(), body.size()}),
+           arena_.Copy({details.data(), details.size()}), -1});
+    return false;
+  }
+  return true;
+}
 
 // Only internal clients' requests still carry these; none goes further.
 void Exchange::ReadControlHeaders() {
@@ -224,23 +242,28 @@ void Exchange::OnRouteTimeout() {
   if (down_ == nullptr) return;
   if (is_response_ended_) return ResetDownstream();  // the client never ended its request
   if (!is_request_taken_ && !waits_for_upgrade()) {
+    stats_->Count(HttpStat::kRequestsTooSlow);
     return Reply({408, "request timeout", "request_overall_timeout", -1});
   }
   if (attempt_.is_open()) attempt_.host().Report(504);
+  CountUpstream(ClusterStat::kTimeout);
   ReplyUpstreamTimeout("response_timeout");
 }
 
 void Exchange::ReplyUpstreamTimeout(std::string_view details) {
+  CountUpstreamAnswer(504);
   info_.flags.Set(ResponseFlag::kUpstreamRequestTimeout);
   if (answers_timeout_with_204_) return Reply({204, "", details, -1});
   Reply({504, "upstream request timeout", details, -1});
 }
 
 void Exchange::OnPerTryTimeout() {
+  CountUpstream(ClusterStat::kPerTryTimeout);
   OnTryTooSlow("upstream_per_try_timeout");
 }
 
 void Exchange::OnTryIdle() {
+  CountUpstream(ClusterStat::kPerTryIdleTimeout);
   OnTryTooSlow("upstream_per_try_idle_timeout");
 }
 
@@ -259,11 +282,13 @@ void Exchange::OnTryTooSlow(std::string_view details) {
 void Exchange::OnIdleTimeout() {
   if (down_ == nullptr) return;
   info_.flags.Set(ResponseFlag::kStreamIdleTimeout);
+  stats_->Count(HttpStat::kRequestsIdle);
   Reply({is_request_taken_ ? 504 : 408, "stream timeout", "stream_idle_timeout", -1});
 }
 
 void Exchange::OnDurationTimeout() {
   if (down_ == nullptr) return;
+  stats_->Count(HttpStat::kRequestsMaxDuration);
   constexpr int kDeadlineExceeded = 4;
   Reply({is_request_taken_ ? 504 : 408, "downstream duration timeout", "max_duration_timeout",
          kDeadlineExceeded});

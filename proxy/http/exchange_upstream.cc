@@ -7,6 +7,7 @@
 #include "proxy/http/exchange.h"
 #include "proxy/http/local_reply.h"
 #include "proxy/http/mirror.h"
+#include "proxy/upstream/cluster_stats.h"
 #include "proxy/worker.h"
 
 namespace meltemi::proxy {
@@ -63,6 +64,14 @@ FailureName NameOf(http::ResetReason reason) {
 }
 
 }  // namespace
+
+void Exchange::CountUpstream(ClusterStat stat) {
+  if (ClusterStats* stats = worker_.upstreams().Stats(info_.cluster)) stats->Count(stat);
+}
+
+void Exchange::CountUpstreamAnswer(int status) {
+  if (ClusterStats* stats = worker_.upstreams().Stats(info_.cluster)) stats->CountAnswer(status);
+}
 
 void Exchange::StartForwarding(const routing::ForwardAction& action) {
   http::RequestHead& head = *info_.request;
@@ -203,13 +212,19 @@ void Exchange::OnAttemptHead(bool end_stream) {
       return;
     }
   }
+  CountUpstreamAnswer(head.status);
+  if (info_.attempts > 1 && head.status < 500) CountUpstream(ClusterStat::kRetrySuccess);
   is_forwarded_ = true;
   keeps_replay_ = false;
   replay_.Clear();
   replayed_bytes_ = 0;
   is_upgraded_ =
       is_tunnel_ && (info_.request->upgrade.empty() ? head.status / 100 == 2 : head.status == 101);
-  if (is_upgraded_) timeout_timer_.Disarm();
+  if (is_upgraded_) {
+    timeout_timer_.Disarm();
+    stats_->Count(HttpStat::kUpgrades);
+    stats_->Count(HttpStat::kUpgradesActive);
+  }
   if (end_stream) try_idle_timer_.Disarm();
   info_.details = "via_upstream";
   const auto took = worker_.loop().Now() - info_.request_end;
@@ -264,6 +279,7 @@ bool Exchange::Retry(bool is_wanted) {
   if (!is_wanted || is_response_started_ || down_ == nullptr || retry_ == nullptr) return false;
   if (retries_left_ == 0) {
     info_.flags.Set(ResponseFlag::kUpstreamRetryLimitExceeded);
+    CountUpstream(ClusterStat::kRetryLimit);
     return false;
   }
   EndRetry();
@@ -306,6 +322,7 @@ void Exchange::OnAttemptFailed(const OpenFailureInfo& failure) {
     return Reply({status, "", name.reason, -1});
   }
   if (failure.kind == OpenFailure::kNoHealthyHost) {
+    CountUpstreamAnswer(503);
     return Reply({503, "no healthy upstream", name.reason, -1});
   }
   if (failure.kind == OpenFailure::kOverflow) {
@@ -323,6 +340,9 @@ void Exchange::OnAttemptReset(http::ResetReason reason) {
   info_.upstream_host = nullptr;
   if (down_ == nullptr) return HandBackIfOver();
   if (is_response_ended_) return;
+  if (reason == http::ResetReason::kRemoteReset || reason == http::ResetReason::kRefused) {
+    CountUpstream(ClusterStat::kReset);
+  }
   attempt_.host().Report(0);
   const FailureName name = NameOf(reason);
   if (is_response_started_) {
@@ -350,6 +370,7 @@ void Exchange::OnAttemptReset(http::ResetReason reason) {
 // Envoy's texts: tools and people search for them.
 void Exchange::FailUpstream(int status, ResponseFlag flag, std::string_view reason,
                             std::string_view transport_detail) {
+  CountUpstreamAnswer(status);
   info_.flags.Set(flag);
   fmt::memory_buffer details;
   fmt::format_to(std::back_inserter(details), "upstream_reset_before_response_started{{{}{}{}}}",

@@ -13,6 +13,7 @@
 #include "proxy/http/compile.h"
 #include "proxy/http/http_connection.h"
 #include "proxy/http/http_options.h"
+#include "proxy/http/http_stats.h"
 #include "proxy/http/known_fields.h"
 #include "proxy/http/local_reply_mapping.h"
 #include "proxy/http/node_facts.h"
@@ -26,14 +27,23 @@ namespace {
 
 class HttpChainHandler final : public ChainHandler {
  public:
-  explicit HttpChainHandler(HttpOptions options) : options_(std::move(options)) {}
+  HttpChainHandler(HttpOptions options, HttpStatsByWorker stats)
+      : options_(std::move(options)), stats_(std::move(stats)) {}
   std::unique_ptr<ActiveConnection> Accept(Worker& worker,
                                            AcceptedConnection accepted) const override {
-    return std::make_unique<HttpConnection>(worker, options_, std::move(accepted));
+    HttpStats& stats = stats_.For(worker);
+    const OverloadLevels& overload = worker.overload();
+    if (overload.is_any() && !accepted.bypasses_overload &&
+        overload.Chooses(OverloadLever::kHttpOnDataCreatingCodec, worker.random())) {
+      stats.Count(HttpStat::kRequestsOverload);
+      return nullptr;
+    }
+    return std::make_unique<HttpConnection>(worker, options_, stats, std::move(accepted));
   }
 
  private:
   HttpOptions options_;
+  HttpStatsByWorker stats_;
 };
 
 Status Unsupported(std::string_view field) {
@@ -97,7 +107,12 @@ constexpr std::string_view kHttp1Fields[] = {
     "enable_trailers",    "use_balsa_parser", "allow_custom_methods"};
 constexpr std::string_view kRouterFields[] = {
     "dynamic_stats",        "start_child_span",       "upstream_log",
-    "upstream_log_options", "suppress_envoy_headers", "suppress_grpc_request_failure_code_stats"};
+    "upstream_log_options", "suppress_envoy_headers", "suppress_grpc_request_failure_code_stats",
+    "strict_check_headers"};
+// Envoy's list of what strict_check_headers may name.
+constexpr std::string_view kStrictHeaders[] = {
+    "x-envoy-upstream-rq-timeout-ms", "x-envoy-upstream-rq-per-try-timeout-ms",
+    "x-envoy-max-retries", "x-envoy-retry-on", "x-envoy-retry-grpc-on"};
 
 Status CheckSupported(const hcm::HttpConnectionManager& from) {
   MELTEMI_RETURN_IF_ERROR(RefuseUnknownFields(from, kManagerFields, ""));
@@ -220,6 +235,14 @@ Status CompileRouter(const hcm::HttpFilter& from, HttpOptions& to) {
   }
   MELTEMI_RETURN_IF_ERROR(RefuseUnknownFields(router, kRouterFields, "router: "));
   to.suppresses_envoy_headers = router.suppress_envoy_headers();
+  for (const std::string& name : router.strict_check_headers()) {
+    if (std::find(std::begin(kStrictHeaders), std::end(kStrictHeaders), name) ==
+        std::end(kStrictHeaders)) {
+      return absl::InvalidArgumentError(
+          fmt::format("router: strict_check_headers: {} is none of those it judges", name));
+    }
+    to.strict_headers.push_back(name);
+  }
   return absl::OkStatus();
 }
 
@@ -285,7 +308,8 @@ StatusOr<std::shared_ptr<const ChainHandler>> Compile(std::string_view serialize
     }
     to.access_logs.push_back(std::move(compiled));
   }
-  return std::make_shared<const HttpChainHandler>(std::move(to));
+  HttpStatsByWorker stats(process.http_stats, to.stat_prefix, process.workers);
+  return std::make_shared<const HttpChainHandler>(std::move(to), std::move(stats));
 }
 
 }  // namespace

@@ -42,28 +42,36 @@ std::string_view RefusalText(int status, std::string_view detail) {
 
 }  // namespace
 
-HttpConnection::HttpConnection(Worker& worker, const HttpOptions& options,
+HttpConnection::HttpConnection(Worker& worker, const HttpOptions& options, HttpStats& stats,
                                AcceptedConnection accepted)
     : worker_(worker),
       options_(options),
+      stats_(stats),
       connection_(std::move(accepted.connection)),
       transport_(connection_.get()),
       idle_timer_(worker.loop(), [this] {
-        if (server_ != nullptr) return server_->Drain();
-        connection_->Close();
-        End();
+        stats_.Count(HttpStat::kConnectionsIdle);
+        OnIdle();
       }) {
+  bypasses_overload_ = accepted.bypasses_overload;
+  stats_.Count(HttpStat::kConnections);
+  stats_.Count(HttpStat::kConnectionsActive);
+  if (accepted.is_tls) {
+    stats_.Count(HttpStat::kConnectionsTls);
+    stats_.Count(HttpStat::kConnectionsTlsActive);
+  }
   facts_.id = worker.random().Next();
   facts_.direction = accepted.direction;
   facts_.is_tls = accepted.is_tls;
   LearnAddresses(accepted);
   if (options.connection_duration_max > Duration(0)) {
     duration_timer_ = std::make_unique<runtime::Timer>(worker.loop(), [this] {
+      stats_.Count(HttpStat::kConnectionsMaxDuration);
       if (server_ != nullptr) return Drain();
       connection_->Close();  // it has not said a word
       End();
     });
-    duration_timer_->Arm(options.connection_duration_max);
+    duration_timer_->Arm(Scaled(ScaledTimer::kConnectionMax, options.connection_duration_max));
   }
   const auto protocol = KnownProtocol(options.codec, accepted.application_protocol);
   if (protocol.has_value()) {
@@ -76,6 +84,16 @@ HttpConnection::HttpConnection(Worker& worker, const HttpOptions& options,
 
 HttpConnection::~HttpConnection() {
   is_over_ = true;
+  stats_.Count(HttpStat::kConnectionsDestroyed);
+  stats_.Uncount(HttpStat::kConnectionsActive);
+  if (facts_.is_tls) stats_.Uncount(HttpStat::kConnectionsTlsActive);
+  stats_.Count(HttpStat::kReceivedBytes, transport_->bytes_received());
+  stats_.Count(HttpStat::kSentBytes, transport_->bytes_sent());
+  if (server_ != nullptr) {
+    const bool is_http2 = server_->protocol() == http::Protocol::kHttp2;
+    stats_.Uncount(is_http2 ? HttpStat::kConnectionsHttp2Active
+                            : HttpStat::kConnectionsHttp1Active);
+  }
   for (auto& exchange : active_) exchange->Abort();
   mirrors_.clear();
 }
@@ -92,6 +110,12 @@ void HttpConnection::LearnAddresses(AcceptedConnection& accepted) {
     facts_.tls = std::make_unique<TlsFacts>();
     facts_.tls->server_name = std::move(accepted.server_name);
   }
+}
+
+void HttpConnection::OnIdle() {
+  if (server_ != nullptr) return server_->Drain();
+  connection_->Close();
+  End();
 }
 
 void HttpConnection::OnInput() {
@@ -116,6 +140,9 @@ void HttpConnection::OnClosed(net::CloseReason) {
 void HttpConnection::Begin(http::Protocol protocol) {
   server_ = http::NewServerConnection(protocol, std::move(connection_), *this, options_.limits,
                                       &worker_.http().codec_spares());
+  const bool is_http2 = protocol == http::Protocol::kHttp2;
+  stats_.Count(is_http2 ? HttpStat::kConnectionsHttp2 : HttpStat::kConnectionsHttp1);
+  stats_.Count(is_http2 ? HttpStat::kConnectionsHttp2Active : HttpStat::kConnectionsHttp1Active);
   ArmIdleTimer();
   if (is_draining_) server_->Drain();
 }
@@ -143,14 +170,56 @@ void HttpConnection::LearnTls(const net::Connection& connection) {
 }
 
 void HttpConnection::ArmIdleTimer() {
-  if (options_.idle_timeout > Duration(0)) idle_timer_.Arm(options_.idle_timeout);
+  if (options_.idle_timeout > Duration(0)) {
+    idle_timer_.Arm(Scaled(ScaledTimer::kConnectionIdle, options_.idle_timeout));
+  }
+}
+
+bool HttpConnection::ShedsRequest() {
+  if (!is_pressed()) return false;
+  const OverloadLevels& overload = worker_.overload();
+  const bool is_shed = overload.Chooses(OverloadLever::kStopAcceptingRequests, worker_.random()) ||
+                       overload.Chooses(OverloadLever::kHttpDecodeHeaders, worker_.random());
+  if (is_shed) stats_.Count(HttpStat::kRequestsOverload);
+  return is_shed;
+}
+
+void HttpConnection::DrainIfPressed() {
+  if (is_draining_ || !is_pressed()) return;
+  const OverloadLevels& overload = worker_.overload();
+  if (overload.Chooses(OverloadLever::kDisableHttpKeepalive, worker_.random())) {
+    stats_.Count(HttpStat::kConnectionsNoKeepalive);
+    return Drain();
+  }
+  // Envoy's point of HTTP/2 ends connections of HTTP/1 too.
+  if (overload.Chooses(OverloadLever::kHttp2GoAway, worker_.random())) Drain();
+}
+
+void HttpConnection::OnOverload() {
+  const auto shorten = [&](runtime::Timer& timer, ScaledTimer which, Duration full) {
+    const Duration scaled = Scaled(which, full);
+    if (timer.is_armed() && timer.deadline() > worker_.loop().Now() + scaled) timer.Arm(scaled);
+  };
+  shorten(idle_timer_, ScaledTimer::kConnectionIdle, options_.idle_timeout);
+  if (duration_timer_ != nullptr) {
+    shorten(*duration_timer_, ScaledTimer::kConnectionMax, options_.connection_duration_max);
+  }
+  for (const auto& exchange : active_) exchange->OnOverload();
+  if (active_.empty() && is_pressed() &&
+      worker_.overload().Chooses(OverloadLever::kCloseIdleHttpConnections, worker_.random())) {
+    OnIdle();
+  }
 }
 
 void HttpConnection::OnStream(http::ServerStream& stream) {
   const bool knows_tls = facts_.tls != nullptr && facts_.tls->peer != nullptr;
   if (facts_.is_tls && !knows_tls) LearnTls(*transport_);
   idle_timer_.Disarm();
-  if (++requests_ == options_.requests_max) Drain();
+  if (++requests_ == options_.requests_max) {
+    stats_.Count(HttpStat::kConnectionsMaxRequests);
+    Drain();
+  }
+  DrainIfPressed();
   active_.push_back(worker_.http().TakeExchange());
   active_.back()->Begin(*this, stream);
 }
@@ -192,6 +261,8 @@ std::string_view HttpConnection::FillRefusal(http::ResponseHead& head, std::stri
 
 // There was no request to speak of, but somebody will look for the reason of the 400 in the log.
 void HttpConnection::OnProtocolError(std::string_view detail) {
+  stats_.Count(refusal_status_ == 408 ? HttpStat::kRequestsHeadTooSlow
+                                      : HttpStat::kConnectionsProtocolError);
   if (options_.access_logs.empty()) return;
   Arena arena;
   http::RequestHead head(arena);
@@ -235,6 +306,7 @@ std::shared_ptr<MirrorStream> HttpConnection::StartMirror(const StreamInfo& info
 }
 
 void HttpConnection::OnConnectionClosed() {
+  if (!active_.empty()) stats_.Count(HttpStat::kConnectionsDestroyedActive);
   // Streams that the codec has not ended itself are gone all the same.
   while (!active_.empty()) {
     Exchange* const last = active_.back().get();

@@ -11,6 +11,7 @@
 #include "lib/http/connection.h"
 #include "lib/runtime/loop.h"
 #include "proxy/http/exchange.h"
+#include "proxy/http/http_stats.h"
 #include "proxy/http/worker_http.h"
 #include "proxy/listener/chain_handler.h"
 
@@ -21,10 +22,12 @@ class HttpConnection final : public ActiveConnection,
                              private http::ServerConnectionCallbacks,
                              private ExchangeOwner {
  public:
-  HttpConnection(Worker& worker, const HttpOptions& options, AcceptedConnection accepted);
+  HttpConnection(Worker& worker, const HttpOptions& options, HttpStats& stats,
+                 AcceptedConnection accepted);
   ~HttpConnection() override;
 
   void Drain() override;
+  void OnOverload() override;
   const net::Connection* transport() const override { return transport_; }
 
  private:
@@ -43,6 +46,8 @@ class HttpConnection final : public ActiveConnection,
   const DownstreamFacts& downstream() override { return facts_; }
   const std::shared_ptr<const RoutePin>& pin() override { return worker_.http().PinOf(options_); }
   HttpDate& date() override { return worker_.http().date(); }
+  HttpStats& stats() override { return stats_; }
+  bool ShedsRequest() override;
   std::shared_ptr<MirrorStream> StartMirror(const StreamInfo& info, const routing::Mirror& mirror,
                                             bool end_stream) override;
   void OnExchangeOver(Exchange& exchange) override;
@@ -52,11 +57,19 @@ class HttpConnection final : public ActiveConnection,
   void Begin(http::Protocol protocol);
   void FillRefusalInfo(StreamInfo& info, std::string_view detail);
   void LearnTls(const net::Connection& connection);
+  // Overload acts on this connection now.
+  bool is_pressed() const { return worker_.overload().is_any() && !bypasses_overload_; }
+  Duration Scaled(ScaledTimer timer, Duration full) const {
+    return bypasses_overload_ ? full : worker_.overload().Scaled(timer, full);
+  }
+  void DrainIfPressed();
+  void OnIdle();
   void ArmIdleTimer();
   void End();
 
   Worker& worker_;
   const HttpOptions& options_;
+  HttpStats& stats_;
   DownstreamFacts facts_;
   std::unique_ptr<net::Connection> connection_;  // until the codec takes it
   const net::Connection* const transport_;       // the same, also after that
@@ -68,6 +81,7 @@ class HttpConnection final : public ActiveConnection,
   int refusal_status_ = 400;
   uint32_t requests_ = 0;
   bool is_draining_ = false;
+  bool bypasses_overload_ = false;
   bool is_over_ = false;
 };
 

@@ -75,6 +75,7 @@ struct HttpOptions {
   bool rejects_underscores = false;
   bool drops_underscores = false;
   bool suppresses_envoy_headers = false;
+  std::vector<std::string> strict_headers;  // control headers whose values are judged
 
   // 0 = none. Defaults are Envoy's.
   Duration stream_idle_timeout = std::chrono::minutes(5);

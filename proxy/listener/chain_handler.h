@@ -45,6 +45,7 @@ struct AcceptedConnection {
   // "http/1.0", "h2c", "istio" …); "" when not detected.
   std::string application_protocol;
   std::string cluster_name;  // "" = the handler's own choice (sni_cluster)
+  bool bypasses_overload = false;
   // Of the listener; nullptr: none. A handler that reports connections writes them too.
   std::shared_ptr<const TcpObservers> listener_logs;
 };
@@ -56,6 +57,8 @@ class ActiveConnection {
   // Its listener or filter chain is going: finish what is under way, invite the peer to leave
   // (GOAWAY, connection: close). TCP has nothing to say and goes on until the drain deadline.
   virtual void Drain() = 0;
+  // The worker's overload levels changed.
+  virtual void OnOverload() {}
   // The client's side, for what a listener's log tells of TLS; lives as long as this. nullptr: this
   // one writes the listener's logs itself, or there are none.
   virtual const net::Connection* transport() const { return nullptr; }

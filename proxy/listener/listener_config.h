@@ -99,6 +99,7 @@ struct CompiledListener {
   bool continues_on_timeout = false;
   size_t accepts_per_event = 64;
   bool ignores_global_limit = false;
+  bool bypasses_overload = false;  // its connections are spared by every overload action
   std::shared_ptr<const TcpObservers> access_logs;  // nullptr: none
   size_t connection_buffer_bytes = 1024 * 1024;
 

@@ -8,14 +8,15 @@ namespace meltemi::proxy {
 namespace {
 
 telemetry::Family* Add(telemetry::Registry& registry, std::string text, std::string help,
-                       std::vector<std::string> labels) {
+                       std::vector<std::string> labels,
+                       telemetry::MetricType type = telemetry::MetricType::kCounter) {
   telemetry::FamilyOptions options;
   options.name = "envoy_" + text;
   std::erase_if(options.name, [](char c) { return c == '{' || c == '}'; });
   for (size_t at; (at = options.name.find("..")) != std::string::npos;) options.name.erase(at, 1);
   std::replace(options.name.begin(), options.name.end(), '.', '_');
   options.help = std::move(help);
-  options.type = telemetry::MetricType::kCounter;
+  options.type = type;
   options.labels = std::move(labels);
   options.text = std::move(text);
   return registry.Add(std::move(options));
@@ -31,6 +32,8 @@ ListenerCounters::ListenerCounters(telemetry::Registry* registry, telemetry::Rec
   events_[event++] = Add(*registry, "listener.{}." name, help, {"envoy_listener_address"});
 #include "proxy/listener/listener_events.def"
 #undef MELTEMI_LISTENER_EVENT
+  active_ = Add(*registry, "listener.{}.downstream_cx_active", "Connections open.",
+                {"envoy_listener_address"}, telemetry::MetricType::kGauge);
   const std::vector<std::string> labels = {"envoy_proxy_proto_prefix", "envoy_proxy_proto_version"};
   headers_ = {
       Add(*registry, "proxy_proto.{}.versions.v{}.found", "PROXY headers taken.", labels),
@@ -50,6 +53,27 @@ void ListenerCounters::Count(ListenerEvent event, std::string_view listener) {
   if (auto* family = events_[static_cast<size_t>(event)]) {
     recorder_->Find(family, std::array{listener}).Add();
   }
+}
+
+ListenerCounters::Open::Open(ListenerCounters& of, std::string_view listener) {
+  if (of.active_ == nullptr) return;
+  of.Count(ListenerEvent::kAccepted, listener);
+  std::unique_ptr<const OpenCounts>& counts = of.open_[std::string(listener)];
+  if (counts == nullptr) {
+    auto* const destroyed = of.events_[static_cast<size_t>(ListenerEvent::kDestroyed)];
+    counts = std::make_unique<const OpenCounts>(
+        OpenCounts{&of.recorder_->Find(of.active_, std::array{listener}),
+                   &of.recorder_->Find(destroyed, std::array{listener})});
+  }
+  of_ = counts.get();
+  of_->active->Add();
+}
+
+void ListenerCounters::Open::Close() {
+  const OpenCounts* const of = std::exchange(of_, nullptr);
+  if (of == nullptr) return;
+  of->destroyed->Add();
+  of->active->Subtract();
 }
 
 void ListenerCounters::CountProxyHeader(ProxyHeaderEvent event, int version,

@@ -331,7 +331,10 @@ void WorkerListeners::Waiting::Take(const FilterChain& chain) {
   if (chain.handshake_timeout.count() > 0) {
     timer_ = std::make_unique<runtime::Timer>(
         loop, [this] { owner_.Refuse(*this, ListenerEvent::kTransportTimeout); });
-    timer_->Arm(chain.handshake_timeout);
+    const OverloadLevels& overload = owner_.worker_.overload();
+    timer_->Arm(listener_->bypasses_overload
+                    ? chain.handshake_timeout
+                    : overload.Scaled(ScaledTimer::kTransportConnect, chain.handshake_timeout));
   }
 }
 
@@ -368,6 +371,7 @@ AcceptedConnection WorkerListeners::Waiting::Describe(const FilterChain& chain,
   accepted.stat_prefix = listener_->stat_prefix;
   accepted.direction = listener_->direction;
   accepted.is_tls = chain.is_tls;
+  accepted.bypasses_overload = listener_->bypasses_overload;
   accepted.server_name = server_name_;
   accepted.transport_protocol = transport_protocol_;
   if (!application_protocols_.empty()) accepted.application_protocol = application_protocols_[0];

@@ -76,6 +76,9 @@ class WorkerListeners::Waiting final : private runtime::FdHandler,
   std::unique_ptr<runtime::Timer> timer_;
   std::unique_ptr<net::Connection> connection_;  // during the handshake
   const FilterChain* chain_ = nullptr;           // of listener_
+
+ public:
+  ListenerCounters::Open open;  // once a chain took it; names listener_, so goes first
 };
 
 }  // namespace meltemi::proxy

@@ -68,11 +68,18 @@ class WorkerListeners::Acceptor final {
  public:
   Acceptor(WorkerListeners& owner, ListenerPtr listener, std::shared_ptr<ListenerSockets> sockets)
       : owner_(owner), listener_(std::move(listener)), sockets_(std::move(sockets)) {
-    watch_ = std::make_unique<Watch>(*this, sockets_->of(owner_.worker_.index()));
+    UpdateWatch();
   }
   void set_listener(ListenerPtr listener) { listener_ = std::move(listener); }
   const ListenerPtr& listener() const { return listener_; }
-  void StopAccepting() { watch_.reset(); }
+  void StopAccepting() {  // for good
+    is_stopped_ = true;
+    UpdateWatch();
+  }
+  void SetPaused(bool is_paused) {
+    is_paused_ = is_paused;
+    UpdateWatch();
+  }
 
  private:
   struct Watch final : private runtime::FdHandler {
@@ -90,10 +97,20 @@ class WorkerListeners::Acceptor final {
     runtime::Timer pause;
   };
 
+  void UpdateWatch() {
+    if (is_stopped_ || is_paused_) {
+      watch_.reset();
+    } else if (watch_ == nullptr) {
+      watch_ = std::make_unique<Watch>(*this, sockets_->of(owner_.worker_.index()));
+    }
+  }
+
   WorkerListeners& owner_;
   ListenerPtr listener_;
   const std::shared_ptr<ListenerSockets> sockets_;
   std::unique_ptr<Watch> watch_;
+  bool is_stopped_ = false;
+  bool is_paused_ = false;
 };
 
 void WorkerListeners::Acceptor::Watch::Accept() {
@@ -149,9 +166,12 @@ void WorkerListeners::NoteOutOfDescriptors(const CompiledListener& listener) {
 
 void WorkerListeners::OnAccepted(ListenerPtr listener, Fd socket, const net::Address& remote) {
   ++accepted_;
-  counters_.Count(ListenerEvent::kAccepted, listener->stat_name);
   if (active_.size() >= limits_.connections_max || waiting_.size() >= limits_.waiting_max) {
     counters_.Count(ListenerEvent::kOverflow, listener->stat_name);
+    return;
+  }
+  if (IsShed(*listener)) {
+    counters_.Count(ListenerEvent::kOverloadReject, listener->stat_name);
     return;
   }
   std::shared_ptr<void> unit;
@@ -167,6 +187,29 @@ void WorkerListeners::OnAccepted(ListenerPtr listener, Fd socket, const net::Add
   Waiting& waiting = *owned;
   waiting_.emplace(&waiting, std::move(owned));
   if (waiting.Begin()) ChooseChain(waiting);
+}
+
+bool WorkerListeners::IsShed(const CompiledListener& listener) {
+  const OverloadLevels& overload = worker_.overload();
+  if (!overload.is_any() || listener.bypasses_overload) return false;
+  return overload.Chooses(OverloadLever::kRejectIncomingConnections, worker_.random()) ||
+         overload.Chooses(OverloadLever::kTcpListenerAccept, worker_.random());
+}
+
+void WorkerListeners::PauseAcceptors() {
+  const bool is_paused = worker_.overload().is_full(OverloadLever::kStopAcceptingConnections);
+  for (const auto& [sockets, acceptor] : acceptors_) {
+    acceptor->SetPaused(is_paused && !acceptor->listener()->bypasses_overload);
+  }
+}
+
+void WorkerListeners::OnOverload() {
+  PauseAcceptors();
+  std::vector<ActiveConnection*> connections;  // some may end while they are told
+  for (const Active& active : active_) {
+    if (!active.listener->bypasses_overload) connections.push_back(active.connection.get());
+  }
+  for (ActiveConnection* connection : connections) connection->OnOverload();
 }
 
 WorkerListeners::ListenerPtr WorkerListeners::FindByAddress(const net::Address& destination) const {
@@ -185,6 +228,7 @@ void WorkerListeners::ChooseChain(Waiting& waiting) {
   int index = listener.matcher->Find(waiting.query());
   if (index < 0) index = listener.default_chain;
   if (index < 0) return Refuse(waiting, ListenerEvent::kNoMatch, "filter_chain_not_found");
+  waiting.open = ListenerCounters::Open(counters_, listener.stat_name);
   waiting.Take(listener.chains[static_cast<size_t>(index)]);
 }
 
@@ -193,6 +237,7 @@ void WorkerListeners::Establish(Waiting& waiting, const FilterChain& chain,
   Active active;
   active.listener = waiting.listener();
   active.handler = chain.handler.get();
+  active.open = std::move(waiting.open);
   if (waiting.unit != nullptr) active.holds.push_back(std::move(waiting.unit));
   AcceptedConnection accepted = waiting.Describe(chain, std::move(connection));
   if (accepted.listener_logs != nullptr && !chain.handler->reports_connections()) {
@@ -306,6 +351,7 @@ void WorkerListeners::UpdateAcceptors(const Snapshot& snapshot) {
     }
   }
   acceptors_ = std::move(next);
+  PauseAcceptors();
 }
 
 void WorkerListeners::Drain(Direction direction, bool stops_accepting) {

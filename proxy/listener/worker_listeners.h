@@ -48,6 +48,8 @@ class WorkerListeners final {
   // connections.
   void Drain(Direction direction, bool stops_accepting);
   void End(ActiveConnection& connection);
+  // The worker's overload levels changed.
+  void OnOverload();
   // Closes everything; before the worker's loop goes.
   void Stop();
 
@@ -67,6 +69,7 @@ class WorkerListeners final {
     ~Active();
     std::vector<std::shared_ptr<void>> holds;  // of limits
     std::shared_ptr<const CompiledListener> listener;
+    ListenerCounters::Open open;
     const ChainHandler* handler = nullptr;  // the listener's
     std::unique_ptr<ActiveConnection> connection;
     std::unique_ptr<ConnectionRecord> record;  // for the listener's logs, where nobody else reports
@@ -75,6 +78,8 @@ class WorkerListeners final {
   using ListenerPtr = std::shared_ptr<const CompiledListener>;
 
   void OnAccepted(ListenerPtr listener, Fd socket, const net::Address& remote);
+  bool IsShed(const CompiledListener& listener);
+  void PauseAcceptors();  // or resumes them, as the overload levels want
   // The listener that serves `destination`: exact address, then the wildcard of its family with
   // that port.
   ListenerPtr FindByAddress(const net::Address& destination) const;

@@ -21,11 +21,14 @@ class ClusterState::PendingTcp final : public PendingOpen, private net::Connecti
         preamble_(std::move(preamble)),
         callbacks_(callbacks) {
     host_.BeginAttempt();
-    ++host_.cluster().counts().pending;
+    host_.AddPending();
+    host_.cluster().stats().Count(ClusterStat::kConnections);
+    host_.cluster().stats().Count(ClusterStat::kConnectionsActive);
     connection_->SetCallbacks(this);
   }
   ~PendingTcp() override {
-    --host_.cluster().counts().pending;
+    host_.RemovePending();
+    if (connection_ != nullptr) host_.cluster().stats().CountClosed(reason_);
     host_.EndAttempt();
   }
 
@@ -38,6 +41,7 @@ class ClusterState::PendingTcp final : public PendingOpen, private net::Connecti
   }
   void OnInput() override {}
   void OnClosed(net::CloseReason reason) override {
+    reason_ = reason;
     host_.CountFailed(*connection_, reason);
     const std::string detail(reason == net::CloseReason::kTlsFailed ? connection_->tls_failure()
                                                                     : CloseReasonText(reason));
@@ -48,12 +52,14 @@ class ClusterState::PendingTcp final : public PendingOpen, private net::Connecti
   std::unique_ptr<net::Connection> connection_;
   const std::string preamble_;
   TcpOpenCallbacks& callbacks_;
+  net::CloseReason reason_ = net::CloseReason::kLocal;
 };
 
 ClusterState::ClusterState(UpstreamResources resources,
                            std::shared_ptr<const CompiledCluster> compiled)
     : resources_(resources),
       compiled_(std::move(compiled)),
+      stats_(resources.stats, resources.recorder, compiled_->config->info.stat_name),
       cleanup_(resources.loop, [this] { CleanOriginal(); }) {
   if (compiled_->endpoints) by_index_.resize(compiled_->endpoints->hosts.size());
   cursor = resources_.random.Next() >> 16;  // workers do not march in step
@@ -200,6 +206,7 @@ std::unique_ptr<PendingOpen> ClusterState::OpenStream(const PickContext& context
                                                       StreamOpenCallbacks& callbacks) {
   HostState* host = Pick(context);
   if (host == nullptr) {
+    stats_.Count(ClusterStat::kNoneHealthy);
     callbacks.OnStreamFailure({OpenFailure::kNoHealthyHost, nullptr, ""});
     return nullptr;
   }
@@ -225,10 +232,13 @@ std::unique_ptr<PendingOpen> ClusterState::OpenTcp(const PickContext& context,
                                                    TcpOpenCallbacks& callbacks) {
   HostState* host = Pick(context);
   if (host == nullptr) {
+    stats_.Count(ClusterStat::kNoneHealthy);
     callbacks.OnTcpFailure({OpenFailure::kNoHealthyHost, nullptr, ""});
     return nullptr;
   }
   if (counts_.connections + counts_.pending >= config().breakers.connections_max) {
+    stats_.Count(ClusterStat::kConnectionsOverflow);
+    stats_.Count(ClusterStat::kPendingOverflow);
     callbacks.OnTcpFailure({OpenFailure::kOverflow, host, "max_connections"});
     return nullptr;
   }

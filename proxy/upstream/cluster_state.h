@@ -22,6 +22,8 @@ struct UpstreamResources {
   Random& random;
   ConnectSockets& sockets;
   TlsCounters& tls_counters;
+  const ClusterStatFamilies* stats = nullptr;  // nullptr: nothing is counted
+  telemetry::Recorder* recorder = nullptr;
 };
 
 class ClusterState final : private HostOwner, private balance::PickState {
@@ -44,6 +46,7 @@ class ClusterState final : private HostOwner, private balance::PickState {
                                           StreamOpenCallbacks& callbacks);
   std::unique_ptr<PendingOpen> OpenTcp(const PickContext& context, TcpOpenCallbacks& callbacks);
   Counts& counts() override { return counts_; }
+  ClusterStats& stats() override { return stats_; }
   const ClusterConfig& config() const override { return *compiled_->config; }
 
  private:
@@ -73,6 +76,7 @@ class ClusterState final : private HostOwner, private balance::PickState {
   // Settings that earlier requests may still refer to; let go when nothing is under way.
   std::vector<std::shared_ptr<const ClusterConfig>> earlier_;
   Counts counts_;
+  ClusterStats stats_;
   absl::flat_hash_map<HostState*, std::unique_ptr<HostState>> used_;
   std::vector<HostState*> by_index_;  // as in the endpoint set; nullptr = not used yet
   absl::flat_hash_map<std::string, HostState*> original_;  // ORIGINAL_DST, by address text

@@ -41,7 +41,42 @@ void HostState::CountConnected(const net::Connection& connection) {
   }
 }
 
+void HostState::AddConnection() {
+  Counts& counts = cluster_.counts();
+  ++counts.connections;
+  cluster_.stats().SetOpen(ClusterStat::kConnectionsOpen,
+                           counts.connections >= cluster_.config().breakers.connections_max);
+}
+
+void HostState::RemoveConnection() {
+  Counts& counts = cluster_.counts();
+  --counts.connections;
+  cluster_.stats().SetOpen(ClusterStat::kConnectionsOpen,
+                           counts.connections >= cluster_.config().breakers.connections_max);
+}
+
+void HostState::AddPending() {
+  Counts& counts = cluster_.counts();
+  ++counts.pending;
+  cluster_.stats().Count(ClusterStat::kPending);
+  cluster_.stats().Count(ClusterStat::kPendingActive);
+  cluster_.stats().SetOpen(ClusterStat::kPendingOpen,
+                           counts.pending >= cluster_.config().breakers.pending_max);
+}
+
+void HostState::RemovePending() {
+  Counts& counts = cluster_.counts();
+  --counts.pending;
+  cluster_.stats().Uncount(ClusterStat::kPendingActive);
+  cluster_.stats().SetOpen(ClusterStat::kPendingOpen,
+                           counts.pending >= cluster_.config().breakers.pending_max);
+}
+
 void HostState::CountFailed(const net::Connection& connection, net::CloseReason reason) {
+  cluster_.stats().Count(ClusterStat::kConnectFailed);
+  if (reason == net::CloseReason::kConnectTimeout) {
+    cluster_.stats().Count(ClusterStat::kConnectTimeout);
+  }
   if (reason != net::CloseReason::kTlsFailed) return;
   cluster_.tls_counters().CountFailure(connection.tls_failure_kind(),
                                        cluster_.config().info.stat_name);
@@ -137,20 +172,38 @@ std::unique_ptr<net::Connection> HostState::Connect(const std::vector<std::strin
 
 ActiveRequest HostState::BeginRequest() {
   ++active_;
-  ++cluster_.counts().requests;
+  Counts& counts = cluster_.counts();
+  ClusterStats& stats = cluster_.stats();
+  ++counts.requests;
+  stats.Count(ClusterStat::kRequests);
+  stats.Count(ClusterStat::kRequestsActive);
+  stats.SetOpen(ClusterStat::kRequestsOpen,
+                counts.requests >= cluster_.config().breakers.requests_max);
   return ActiveRequest(&requests_);
 }
 
 ActiveRequest HostState::BeginTcp() {
   ++active_;
-  ++cluster_.counts().connections;
+  AddConnection();
+  cluster_.stats().Count(ClusterStat::kRequests);
+  cluster_.stats().Count(ClusterStat::kRequestsActive);
   return ActiveRequest(&tcp_);
 }
 
 void HostState::EndRequest(bool counts_connection) {
   --active_;
   last_used_ = loop().Now();
-  --(counts_connection ? cluster_.counts().connections : cluster_.counts().requests);
+  ClusterStats& stats = cluster_.stats();
+  stats.Uncount(ClusterStat::kRequestsActive);
+  if (counts_connection) {
+    RemoveConnection();
+    stats.CountClosed(std::nullopt);  // its holder knows which end it was
+  } else {
+    Counts& counts = cluster_.counts();
+    --counts.requests;
+    stats.SetOpen(ClusterStat::kRequestsOpen,
+                  counts.requests >= cluster_.config().breakers.requests_max);
+  }
   ReleaseIfUnused();
 }
 

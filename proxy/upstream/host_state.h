@@ -10,6 +10,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "lib/runtime/loop.h"
 #include "proxy/upstream/cluster.h"
+#include "proxy/upstream/cluster_stats.h"
 #include "proxy/upstream/pool.h"
 
 namespace meltemi::proxy {
@@ -31,6 +32,7 @@ class HostOwner {
  public:
   virtual const ClusterConfig& config() const = 0;
   virtual Counts& counts() = 0;
+  virtual ClusterStats& stats() = 0;
   virtual runtime::Loop& loop() = 0;
   virtual net::BlockPool& blocks() = 0;
   virtual ConnectSockets& sockets() = 0;
@@ -53,6 +55,11 @@ class HostState final : public Host {
   void Report(int status) override { (void)status; }
 
   HostOwner& cluster() { return cluster_; }
+  // Changes of the counts that breakers bound: each is told to the gauges.
+  void AddConnection();
+  void RemoveConnection();
+  void AddPending();
+  void RemovePending();
   // A new connection's transport is ready, or never will be.
   void CountConnected(const net::Connection& connection);
   void CountFailed(const net::Connection& connection, net::CloseReason reason);

@@ -28,15 +28,18 @@ class Pool::Waiting final : public PendingOpen, public Link {
       : stream_(stream), callbacks_(callbacks), pool_(&pool) {
     InsertBefore(pool.waiting_);
     ++pool.waiting_count_;
-    ++pool.host_.cluster().counts().pending;
+    pool.host_.AddPending();
   }
-  ~Waiting() override { Leave(); }
+  ~Waiting() override {
+    if (pool_ != nullptr) pool_->host_.cluster().stats().Count(ClusterStat::kCancelled);
+    Leave();
+  }
   // Out of line and out of the counts; answered or given up.
   void Leave() {
     if (pool_ == nullptr) return;
     Unlink();
     --pool_->waiting_count_;
-    --pool_->host_.cluster().counts().pending;
+    pool_->host_.RemovePending();
     std::exchange(pool_, nullptr)->host_.ReleaseIfUnused();
   }
   http::StreamCallbacks& stream() { return stream_; }
@@ -58,13 +61,18 @@ class Pool::PooledConnection final : private net::ConnectionCallbacks,
         raw_(std::move(connection)),
         idle_timer_(raw_->loop(), [this] { OnIdleTimer(); }) {
     ++pool_.connecting_;
-    ++pool_.host_.cluster().counts().connections;
+    pool_.host_.AddConnection();
+    ClusterStats& stats = pool_.host_.cluster().stats();
+    stats.Count(ClusterStat::kConnections);
+    stats.Count(ClusterStat::kConnectionsActive);
+    if (pool_.key_.protocol != UpstreamProtocol::kAuto) CountProtocol(pool_.key_.protocol);
     raw_->SetCallbacks(this);
   }
   // Out of the counts; the object itself lives to the end of the pass.
   void Uncount() {
     if (raw_) --pool_.connecting_;
-    --pool_.host_.cluster().counts().connections;
+    pool_.host_.RemoveConnection();
+    pool_.host_.cluster().stats().CountClosed(close_reason);
   }
 
   bool is_open() const { return client_ != nullptr; }
@@ -72,7 +80,10 @@ class Pool::PooledConnection final : private net::ConnectionCallbacks,
   http::ClientStream& OpenStream(http::StreamCallbacks& stream) {
     const uint32_t limit = pool_.host_.cluster().config().requests_per_connection_max;
     http::ClientStream& opened = client_->OpenStream(stream);
-    if (limit != 0 && ++requests_ >= limit) Leave();
+    if (limit != 0 && ++requests_ >= limit) {
+      pool_.host_.cluster().stats().Count(ClusterStat::kMaxRequests);
+      Leave();
+    }
     return opened;
   }
   void Leave() {
@@ -82,6 +93,7 @@ class Pool::PooledConnection final : private net::ConnectionCallbacks,
     client_->Drain();
   }
   bool is_usable = false;  // in the pool's usable_ list
+  net::CloseReason close_reason = net::CloseReason::kLocal;
 
  private:
   void OnConnected() override {
@@ -90,10 +102,19 @@ class Pool::PooledConnection final : private net::ConnectionCallbacks,
     pool_.host_.CountConnected(*raw_);
     HostState::SendPreamble(*raw_, pool_.key_.preamble);
     const http::Protocol protocol = ChooseProtocol();
+    if (pool_.key_.protocol == UpstreamProtocol::kAuto) {
+      CountProtocol(protocol == http::Protocol::kHttp2 ? UpstreamProtocol::kHttp2
+                                                       : UpstreamProtocol::kHttp1);
+    }
     client_ = http::NewClientConnection(protocol, std::move(raw_), *this,
                                         pool_.host_.cluster().config().http_limits);
     ArmIdle();
     pool_.OnUsable(*this);
+  }
+  void CountProtocol(UpstreamProtocol protocol) {
+    pool_.host_.cluster().stats().Count(protocol == UpstreamProtocol::kHttp2
+                                            ? ClusterStat::kConnectionsHttp2
+                                            : ClusterStat::kConnectionsHttp1);
   }
   http::Protocol ChooseProtocol() const {
     if (pool_.key_.protocol == UpstreamProtocol::kHttp2) return http::Protocol::kHttp2;
@@ -108,7 +129,9 @@ class Pool::PooledConnection final : private net::ConnectionCallbacks,
 
   void OnStreamsAvailable() override { pool_.OnUsable(*this); }
   void OnGoAway() override { Leave(); }
-  void OnConnectionClosed(net::CloseReason) override {
+  void OnConnectionClosed(net::CloseReason reason) override {
+    // The codec closes when the peer has ended; whose end it was decides.
+    close_reason = client_->connection().input_ended() ? net::CloseReason::kRemoteEnd : reason;
     pool_.Forget(*this);
     if (pool_.waiting_count_ > 0) pool_.ConnectAsNeeded();
   }
@@ -125,6 +148,7 @@ class Pool::PooledConnection final : private net::ConnectionCallbacks,
   // later.
   void OnIdleTimer() {
     if (client_->active_streams() == 0 && requests_seen_ == opened_) {
+      pool_.host_.cluster().stats().Count(ClusterStat::kIdleTimeout);
       client_->Drain();
       return;
     }
@@ -156,6 +180,7 @@ std::unique_ptr<PendingOpen> Pool::Open(http::StreamCallbacks& stream,
   const Breakers& breakers = host_.cluster().config().breakers;
   Counts& counts = host_.cluster().counts();
   if (counts.requests >= breakers.requests_max) {
+    host_.cluster().stats().Count(ClusterStat::kPendingOverflow);
     callbacks.OnStreamFailure({OpenFailure::kOverflow, &host_, "max_requests"});
     return nullptr;
   }
@@ -166,6 +191,7 @@ std::unique_ptr<PendingOpen> Pool::Open(http::StreamCallbacks& stream,
     }
   }
   if (counts.pending >= breakers.pending_max) {
+    host_.cluster().stats().Count(ClusterStat::kPendingOverflow);
     callbacks.OnStreamFailure({OpenFailure::kOverflow, &host_, "max_pending_requests"});
     return nullptr;
   }
@@ -229,7 +255,10 @@ void Pool::ConnectAsNeeded() {
                                   : 1;
   const uint32_t limit = host_.cluster().config().breakers.connections_max;
   while (connecting_ * streams_each < waiting_count_) {
-    if (host_.cluster().counts().connections >= limit && !connections_.empty()) return;
+    if (host_.cluster().counts().connections >= limit && !connections_.empty()) {
+      host_.cluster().stats().Count(ClusterStat::kConnectionsOverflow);
+      return;
+    }
     if (!StartConnection()) return;
   }
 }
@@ -255,12 +284,14 @@ void Pool::FailWaiting(OpenFailure kind, std::string_view detail) {
     Waiting& first = static_cast<Waiting&>(*failed.next);
     StreamOpenCallbacks& callbacks = first.callbacks();
     first.Leave();
+    host_.cluster().stats().Count(ClusterStat::kPendingFailed);
     callbacks.OnStreamFailure({kind, &host_, detail});
   }
 }
 
 void Pool::OnConnectFailed(PooledConnection& connection, net::CloseReason reason) {
   host_.CountFailed(*connection.raw(), reason);
+  connection.close_reason = reason;
   const std::string detail(reason == net::CloseReason::kTlsFailed ? connection.raw()->tls_failure()
                                                                   : CloseReasonText(reason));
   Forget(connection);  // first: a try made inside a callback below must not count on it

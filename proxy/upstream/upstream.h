@@ -28,6 +28,8 @@
 
 namespace meltemi::proxy {
 
+class ClusterStats;
+
 // What is known of an endpoint besides its address. Immutable.
 struct HostInfo {
   net::Address address;
@@ -183,6 +185,8 @@ class Upstreams {
   // by one EndRetry once that try is over.
   virtual bool BeginRetry(ClusterId cluster) = 0;
   virtual void EndRetry(ClusterId cluster) = 0;
+  // Where its requests are counted; nullptr: nowhere.
+  virtual ClusterStats* Stats(ClusterId) { return nullptr; }
 };
 
 }  // namespace meltemi::proxy

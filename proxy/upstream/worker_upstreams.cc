@@ -11,11 +11,13 @@ namespace meltemi::proxy {
 
 WorkerUpstreams::WorkerUpstreams(runtime::Loop& loop, net::BlockPool& blocks, Random& random,
                                  std::unique_ptr<ConnectSockets> sockets,
-                                 telemetry::Registry* registry, telemetry::Recorder* recorder)
+                                 telemetry::Registry* registry, telemetry::Recorder* recorder,
+                                 std::shared_ptr<const ClusterStatFamilies> stats)
     : loop_(loop),
       sockets_(std::move(sockets)),
       tls_counters_(TlsCounters::Side::kCluster, registry, recorder),
-      resources_{loop_, blocks, random, *sockets_, tls_counters_},
+      stats_(std::move(stats)),
+      resources_{loop_, blocks, random, *sockets_, tls_counters_, stats_.get(), recorder},
       snapshot_(std::make_shared<Snapshot>()) {}
 
 WorkerUpstreams::~WorkerUpstreams() = default;
@@ -87,15 +89,30 @@ std::unique_ptr<PendingOpen> WorkerUpstreams::OpenTcp(ClusterId cluster, const P
 
 bool WorkerUpstreams::BeginRetry(ClusterId cluster) {
   ClusterState* state = StateOf(cluster);
-  if (state == nullptr || state->counts().retries >= state->config().breakers.retries_max)
+  if (state == nullptr) return false;
+  const uint32_t most = state->config().breakers.retries_max;
+  if (state->counts().retries >= most) {
+    state->stats().Count(ClusterStat::kRetryOverflow);
     return false;
+  }
   ++state->counts().retries;
+  state->stats().Count(ClusterStat::kRetry);
+  state->stats().SetOpen(ClusterStat::kRetriesOpen, state->counts().retries >= most);
   return true;
 }
 
 void WorkerUpstreams::EndRetry(ClusterId cluster) {
   ClusterState* state = StateOf(cluster);
-  if (state != nullptr && state->counts().retries > 0) --state->counts().retries;
+  if (state == nullptr || state->counts().retries == 0) return;
+  --state->counts().retries;
+  state->stats().SetOpen(ClusterStat::kRetriesOpen,
+                         state->counts().retries >= state->config().breakers.retries_max);
+}
+
+ClusterStats* WorkerUpstreams::Stats(ClusterId cluster) {
+  if (stats_ == nullptr) return nullptr;
+  ClusterState* state = StateOf(cluster);
+  return state == nullptr ? nullptr : &state->stats();
 }
 
 }  // namespace meltemi::proxy

@@ -18,7 +18,8 @@ class WorkerUpstreams final : public Upstreams {
  public:
   WorkerUpstreams(runtime::Loop& loop, net::BlockPool& blocks, Random& random,
                   std::unique_ptr<ConnectSockets> sockets, telemetry::Registry* registry = nullptr,
-                  telemetry::Recorder* recorder = nullptr);
+                  telemetry::Recorder* recorder = nullptr,
+                  std::shared_ptr<const ClusterStatFamilies> stats = nullptr);
   ~WorkerUpstreams() override;
 
   // Follows a new snapshot: changed clusters are updated, removed ones drained.
@@ -33,6 +34,7 @@ class WorkerUpstreams final : public Upstreams {
                                        TcpOpenCallbacks& callbacks) override;
   bool BeginRetry(ClusterId cluster) override;
   void EndRetry(ClusterId cluster) override;
+  ClusterStats* Stats(ClusterId cluster) override;
 
  private:
   // Made at the first use, so that clusters a worker never sees cost it a pointer.
@@ -42,6 +44,7 @@ class WorkerUpstreams final : public Upstreams {
   runtime::Loop& loop_;
   std::unique_ptr<ConnectSockets> sockets_;
   TlsCounters tls_counters_;
+  const std::shared_ptr<const ClusterStatFamilies> stats_;
   UpstreamResources resources_;
   std::shared_ptr<const Snapshot> snapshot_;
   std::vector<std::unique_ptr<ClusterState>> states_;  // by ClusterId

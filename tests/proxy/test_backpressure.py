@@ -168,7 +168,7 @@ def test_slow_readers_leave_room_on_a_shared_upstream_connection(tmp_path):
     async def run():
         async with Bed(tmp_path) as bed:
             size = 12 * MB
-            slow = [await slow_reader(bed.mesh, get(size)) for _ in range(8)]  # 8 windows of streams are half the connection's
+            slow = [await slow_reader(bed.mesh, get(size)) for _ in range(100)]  # 100 windows of streams are 6.4 MB of the connection's 8
             await Memory(bed.pid).while_moving(lambda: bed.origin.sent)
             assert not any(reader.size for reader in slow)
             await finish([await slow_reader(bed.mesh, get(size))], size)

@@ -2,6 +2,7 @@
 import pytest
 
 from pairs import Pair, script
+from proxies import typed
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nab"
@@ -13,6 +14,7 @@ def route(**fields):
         {"match": {"prefix": "/"}, "route": {"cluster": "origin", **fields}}]}]}}
 
 
+STRICT = ["x-envoy-upstream-rq-timeout-ms", "x-envoy-upstream-rq-per-try-timeout-ms", "x-envoy-max-retries", "x-envoy-retry-on", "x-envoy-retry-grpc-on"]
 MANAGERS = {
     "route": route(timeout="0.2s"), "off": route(timeout="0s"), "none": route(),
     "per-try": route(timeout="1s", retry_policy={"per_try_timeout": "0.2s", "num_retries": 1}),
@@ -32,6 +34,7 @@ MANAGERS = {
     "grpc-header": route(timeout="9s", max_stream_duration={"grpc_timeout_header_max": "0.5s"}),
     "grpc-header-free": route(timeout="9s", max_stream_duration={"grpc_timeout_header_max": "0s"}),
     "grpc-header-offset": route(timeout="9s", max_stream_duration={"max_stream_duration": "30s", "grpc_timeout_header_max": "5s", "grpc_timeout_header_offset": "0.1s"}),
+    "strict": {**INTERNAL, **route(timeout="9s"), "http_filters": [typed("envoy.filters.http.router", "filters.http.router.v3.Router", strict_check_headers=STRICT)]},
     "internal": {**INTERNAL, **route(timeout="9s")}, "internal-off": {**INTERNAL, **route(timeout="0s")},
 }
 
@@ -86,3 +89,9 @@ def test_headers_of_internal_clients(pair, name, lines):
     if "200" in lines or "300" in lines:
         pair.assert_same(name, ask(internal, lines, "\r\n", STALL), logs=True)
     pair.assert_same(name, ask(lines, "\r\n"))  # a stranger's are not obeyed
+
+
+@pytest.mark.parametrize("line", [f"{name}: {value}" for name in STRICT for value in ("7", "x", "-1", "", "5xx,reset", "cancelled", "5xx,nonsense")])
+def test_strict_check_headers(pair, line):
+    pair.assert_same("strict", ask("x-forwarded-for: 10.0.0.1\r\n", line, "\r\n"), logs=True)
+    pair.assert_same("strict", ask(line, "\r\n"))  # a stranger's are dropped before anybody looks

@@ -133,6 +133,33 @@ def test_nothing_is_sent_before_the_switch(pair):
     assert not [fields for fields in pair.arrived if fields.get("x-case") == "smuggled"]
 
 
+@pytest.mark.parametrize("name", ["connect", "ends"])
+def test_bytes_ahead_of_the_answer_to_connect(pair, name):
+    """What a client sends behind its CONNECT before the answer comes reaches the tunnel's end, in order, once it is open."""
+    steps = script("0.2", b"HTTP/1.1 200 OK\r\n\r\n", (b"early late",), b"EARLY LATE", "stall")
+    head = ask(steps if name == "connect" else "", method="CONNECT", path="a:1").encode()
+    for side in pair.sides:
+        with side.connect(name) as client:
+            client.sendall(head + b"early ")
+            answer, rest = read_head(client)
+            assert answer.startswith(b"HTTP/1.1 200"), (side.name, answer)
+            client.sendall(b"late")
+            while len(rest) < 10:
+                more = client.recv(100)
+                assert more, (side.name, rest)
+                rest += more
+            assert rest == b"EARLY LATE", side.name
+
+
+def test_bytes_ahead_of_a_refused_connect_go_nowhere(pair):
+    with pair.ours.connect("connect-off") as client:
+        client.sendall(ask(method="CONNECT", path="a:1").encode() + b"GET /smuggled HTTP/1.1\r\nhost: a\r\nx-case: smuggled\r\n\r\n")
+        assert read_until(client, b"\r\n\r\n").split()[1] == b"403"
+        while client.recv(100):
+            pass
+    assert not [fields for fields in pair.arrived if fields.get("x-case") == "smuggled"]
+
+
 def test_websocket_over_http2(pair):
     """Extended CONNECT (RFC 8441) to an HTTP/1 origin."""
     for side in pair.sides:

@@ -72,11 +72,6 @@ def test_limit_of_the_process(tmp_path, envoy):
         wait_until(lambda: is_open(connect(port)), what="room for another")
 
 
-def test_other_overload_settings_are_refused(tmp_path):
-    actions = {"actions": [{"name": "envoy.overload_actions.stop_accepting_requests"}]}
-    assert "overload_manager.actions" in refusal(tmp_path, [], [], overload_manager=actions)
-
-
 RBAC_FORMAT = "%CONNECTION_TERMINATION_DETAILS% %RESPONSE_FLAGS%"
 
 

@@ -212,7 +212,9 @@ void Engine::ConsumeConnection(size_t bytes) {
   unreturned_ += bytes;
   const uint32_t target =
       std::max(options_.connection_window_bytes, static_cast<uint32_t>(kWindowAtStart));
-  if (unreturned_ * 2 < target) return;
+  // In steps of half of what is not held by streams nobody reads: those may hold most of it for
+  // long, and the others must not wait for a half that can never come.
+  if (unreturned_ * 2 < target && static_cast<int64_t>(unreturned_) < receive_window_) return;
   WriteWindowUpdate(0, static_cast<uint32_t>(unreturned_));
   receive_window_ += static_cast<int64_t>(unreturned_);
   unreturned_ = 0;

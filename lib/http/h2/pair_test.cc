@@ -312,6 +312,33 @@ class H2Hostile : public ::testing::Test, protected testing::ExchangePair {
   nghttp2_hd_deflater* deflater_ = nullptr;
 };
 
+TEST_F(H2Hostile, TakesAShareOfRequestsWithoutEndPerPass) {
+  constexpr size_t kRequests = 3000;
+  constexpr size_t kShareMax = 2 * 256 + 100;  // a slice of small frames is more than a share
+  Limits limits;
+  limits.streams_max = 2 * kRequests;
+  Start(limits);
+  const std::string block(
+      "\x82\x86\x84\x01\x01"
+      "a",
+      6);              // RFC 7541, appendix A
+  std::string frames;  // in one write: the kernel counts small ones as large
+  for (uint32_t id = 1; id < 2 * kRequests; id += 2) {
+    frames += {0, 0, 6, 1, 5, 0, 0, static_cast<char>(id >> 8), static_cast<char>(id)};
+    frames += block;
+  }
+  Write(frames);
+  size_t before = 0, passes = 0;
+  RunUntil([&] {
+    const size_t now = server_owner.exchanges.size();
+    EXPECT_LE(now - before, kShareMax);
+    passes += now > before ? 1 : 0;
+    before = now;
+    return now == kRequests;
+  });
+  EXPECT_GE(passes, kRequests / kShareMax);
+}
+
 TEST_F(H2Hostile, RefusesHeadsThatBreakTheRules) {
   Start();
   std::vector<std::vector<std::pair<std::string, std::string>>> bad;

@@ -105,11 +105,35 @@ void Session::Queue(StreamCore& stream, uint8_t event) {
 // -- loop
 
 void Session::OnInput() {
-  if (is_gone_ || is_closing_) return;
+  if (!is_gone_ && !is_closing_) Process();
+}
+
+// A client with requests without end must not hold the loop: after its share the rest waits,
+// unread, for the next millisecond.
+bool Session::TakesTurn() {
+  if (requests_this_pass_ < kRequestsPerPassMax) return true;
+  if (pass_ != connection_->loop().Now()) {
+    requests_this_pass_ = 0;
+    return true;
+  }
+  if (turn_ == nullptr) {
+    turn_ = std::make_unique<runtime::Timer>(connection_->loop(), [this] { OnInput(); });
+  }
+  if (!turn_->is_armed()) turn_->Arm(Duration(0));
+  return false;
+}
+
+void Session::Process() {
+  constexpr size_t kSliceBytes = 4096;  // of small requests, at most two shares
   net::Buffer& input = connection_->input();
+  ErrorCode code = ErrorCode::kNoError;
   is_receiving_ = true;
-  const ErrorCode code = engine_.Receive(input.view());
-  input.Clear();
+  while (code == ErrorCode::kNoError && !input.empty() && TakesTurn()) {
+    const std::string_view slice = input.view().substr(0, kSliceBytes);
+    code = engine_.Receive(slice);
+    input.Consume(slice.size());
+  }
+  if (code != ErrorCode::kNoError) input.Clear();
   is_receiving_ = false;
   connection_->ResumeReading();
   if (fatal_code_ == ErrorCode::kNoError) fatal_code_ = code;
@@ -119,7 +143,9 @@ void Session::OnInput() {
   EndIfFatal();
   Dispatch();
   if (is_gone_) return Schedule();
-  if (connection_->input_ended() && !is_closing_) return CloseNow(net::CloseReason::kRemoteEnd);
+  if (connection_->input_ended() && input.empty() && !is_closing_) {
+    return CloseNow(net::CloseReason::kRemoteEnd);
+  }
   Schedule();
 }
 
@@ -273,6 +299,11 @@ ErrorCode Session::OnFrame(const FrameHead& head, bool is_open) {
 StreamState& Session::OnNewRequest(int32_t) {
   StreamCore& stream = TakeStream();
   stream.began_ = connection_->loop().Now();
+  if (pass_ != stream.began_) {
+    pass_ = stream.began_;
+    requests_this_pass_ = 0;
+  }
+  ++requests_this_pass_;
   return stream;
 }
 

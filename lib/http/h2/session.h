@@ -27,6 +27,8 @@ class Session : protected net::ConnectionCallbacks,
   // connections to servers are few and carry all clients' requests, in waves.
   static constexpr size_t kFreeStreamsMax = 128;
   static constexpr size_t kFreeStreamsIdle = 32;
+  // Requests of one client taken per pass before others get their turn.
+  static constexpr uint32_t kRequestsPerPassMax = 256;
 
   net::Connection& net() { return *connection_; }
   Engine& engine() { return engine_; }
@@ -82,6 +84,8 @@ class Session : protected net::ConnectionCallbacks,
   void OnClosed(net::CloseReason reason) override;
   void RunDeferred() override;
 
+  void Process();
+  bool TakesTurn();
   void Pump();
   void Dispatch();
   void Tell(StreamCore& stream);
@@ -125,6 +129,9 @@ class Session : protected net::ConnectionCallbacks,
   std::vector<StreamCore*> dispatching_;
   FrameGuard guard_;
   std::unique_ptr<runtime::Timer> keepalive_;
+  std::unique_ptr<runtime::Timer> turn_;  // made for the first that has to wait
+  MonotonicTime pass_{};
+  uint32_t requests_this_pass_ = 0;
   bool is_ping_due_ = true;                     // else its answer is
   ErrorCode fatal_code_ = ErrorCode::kNoError;  // why the connection must end
   net::CloseReason close_reason_ = net::CloseReason::kLocal;
