@@ -29,7 +29,7 @@ struct HttpProcess {
   bool rejects_path_fragments = false;
   telemetry::Registry* metrics = nullptr;  // outlives every chain; nullptr = no request metrics
   // Of connection managers; nullptr: Envoy's own statistics are not counted.
-  std::shared_ptr<const telemetry::StatFamilies> http_stats;
+  std::shared_ptr<const telemetry::StatFamilies> http_stats = nullptr;
   size_t workers = 1;
 };
 

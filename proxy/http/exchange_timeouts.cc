@@ -89,6 +89,20 @@ bool HasElement(std::string_view list, int64_t number) {
   return false;
 }
 
+// Names of retry_on's conditions alone: those of gRPC, or the others.
+bool AreConditions(std::string_view list, bool is_grpc) {
+  constexpr std::string_view kGrpc[] = {"cancelled", "deadline-exceeded", "internal",
+                                        "resource-exhausted", "unavailable"};
+  while (!list.empty()) {
+    const size_t comma = std::min(list.find(','), list.size());
+    const std::string_view name = list.substr(0, comma);
+    list.remove_prefix(std::min(comma + 1, list.size()));
+    const bool is_of_grpc = std::find(std::begin(kGrpc), std::end(kGrpc), name) != std::end(kGrpc);
+    if (is_of_grpc != is_grpc || !routing::ParseRetryOn(name).ok()) return false;
+  }
+  return true;
+}
+
 // Retries asked for by headers on a route without a policy of its own.
 const routing::RetryPolicy& PolicyOfHeaders() {
   static const routing::RetryPolicy policy;
@@ -102,7 +116,9 @@ bool Exchange::PassesStrictCheck() {
     const std::string_view* value = info_.request->headers.Find(name);
     if (value == nullptr) continue;
     const bool is_list = name == "x-envoy-retry-on" || name == "x-envoy-retry-grpc-on";
-    if (is_list ? routing::ParseRetryOn(*value).ok() : Number(*value).has_value()) continue;
+    const bool is_good = is_list ? AreConditions(*value, name == "x-envoy-retry-grpc-on")
+                                 : Number(*value).has_value();
+    if (is_good) continue;
     info_.flags.Set(ResponseFlag::kInvalidEnvoyRequestHeaders);
     fmt::memory_buffer body, details;
     fmt::format_to(std::back_inserter(body), "invalid header '{}' with value '{}'", name, *value);
