@@ -94,9 +94,13 @@ struct EndpointSet {
   uint32_t Find(const HostInfo& like) const;
 };
 
+struct SharedBreakers;
+
 struct CompiledCluster {
   std::shared_ptr<const ClusterConfig> config;
   std::shared_ptr<const EndpointSet> endpoints;  // empty for ORIGINAL_DST
+  // Counts of all workers, the same over updates of the cluster; nullptr: there is one worker.
+  std::shared_ptr<SharedBreakers> shared;
 };
 
 // Joins endpoints with settings; fails when the balancer refuses its parameters.

@@ -43,33 +43,33 @@ void HostState::CountConnected(const net::Connection& connection) {
 
 void HostState::AddConnection() {
   Counts& counts = cluster_.counts();
-  ++counts.connections;
+  counts.connections.Add();
   cluster_.stats().SetOpen(ClusterStat::kConnectionsOpen,
-                           counts.connections >= cluster_.config().breakers.connections_max);
+                           counts.connections.IsMet(cluster_.config().breakers.connections_max));
 }
 
 void HostState::RemoveConnection() {
   Counts& counts = cluster_.counts();
-  --counts.connections;
+  counts.connections.Remove();
   cluster_.stats().SetOpen(ClusterStat::kConnectionsOpen,
-                           counts.connections >= cluster_.config().breakers.connections_max);
+                           counts.connections.IsMet(cluster_.config().breakers.connections_max));
 }
 
 void HostState::AddPending() {
   Counts& counts = cluster_.counts();
-  ++counts.pending;
+  counts.pending.Add();
   cluster_.stats().Count(ClusterStat::kPending);
   cluster_.stats().Count(ClusterStat::kPendingActive);
   cluster_.stats().SetOpen(ClusterStat::kPendingOpen,
-                           counts.pending >= cluster_.config().breakers.pending_max);
+                           counts.pending.IsMet(cluster_.config().breakers.pending_max));
 }
 
 void HostState::RemovePending() {
   Counts& counts = cluster_.counts();
-  --counts.pending;
+  counts.pending.Remove();
   cluster_.stats().Uncount(ClusterStat::kPendingActive);
   cluster_.stats().SetOpen(ClusterStat::kPendingOpen,
-                           counts.pending >= cluster_.config().breakers.pending_max);
+                           counts.pending.IsMet(cluster_.config().breakers.pending_max));
 }
 
 void HostState::CountFailed(const net::Connection& connection, net::CloseReason reason) {
@@ -174,11 +174,11 @@ ActiveRequest HostState::BeginRequest() {
   ++active_;
   Counts& counts = cluster_.counts();
   ClusterStats& stats = cluster_.stats();
-  ++counts.requests;
+  counts.requests.Add();
   stats.Count(ClusterStat::kRequests);
   stats.Count(ClusterStat::kRequestsActive);
   stats.SetOpen(ClusterStat::kRequestsOpen,
-                counts.requests >= cluster_.config().breakers.requests_max);
+                counts.requests.IsMet(cluster_.config().breakers.requests_max));
   return ActiveRequest(&requests_);
 }
 
@@ -200,9 +200,9 @@ void HostState::EndRequest(bool counts_connection) {
     stats.CountClosed(std::nullopt);  // its holder knows which end it was
   } else {
     Counts& counts = cluster_.counts();
-    --counts.requests;
+    counts.requests.Remove();
     stats.SetOpen(ClusterStat::kRequestsOpen,
-                  counts.requests >= cluster_.config().breakers.requests_max);
+                  counts.requests.IsMet(cluster_.config().breakers.requests_max));
   }
   ReleaseIfUnused();
 }

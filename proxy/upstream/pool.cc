@@ -179,7 +179,7 @@ std::unique_ptr<PendingOpen> Pool::Open(http::StreamCallbacks& stream,
                                         StreamOpenCallbacks& callbacks) {
   const Breakers& breakers = host_.cluster().config().breakers;
   Counts& counts = host_.cluster().counts();
-  if (counts.requests >= breakers.requests_max) {
+  if (counts.requests.IsMet(breakers.requests_max)) {
     host_.cluster().stats().Count(ClusterStat::kPendingOverflow);
     callbacks.OnStreamFailure({OpenFailure::kOverflow, &host_, "max_requests"});
     return nullptr;
@@ -190,7 +190,7 @@ std::unique_ptr<PendingOpen> Pool::Open(http::StreamCallbacks& stream,
       return nullptr;
     }
   }
-  if (counts.pending >= breakers.pending_max) {
+  if (counts.pending.IsMet(breakers.pending_max)) {
     host_.cluster().stats().Count(ClusterStat::kPendingOverflow);
     callbacks.OnStreamFailure({OpenFailure::kOverflow, &host_, "max_pending_requests"});
     return nullptr;
@@ -255,7 +255,7 @@ void Pool::ConnectAsNeeded() {
                                   : 1;
   const uint32_t limit = host_.cluster().config().breakers.connections_max;
   while (connecting_ * streams_each < waiting_count_) {
-    if (host_.cluster().counts().connections >= limit && !connections_.empty()) {
+    if (host_.cluster().counts().connections.IsMet(limit) && !connections_.empty()) {
       host_.cluster().stats().Count(ClusterStat::kConnectionsOverflow);
       return;
     }
