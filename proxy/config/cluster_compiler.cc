@@ -403,6 +403,7 @@ void CompileBreakers(const v3::Cluster& from, ClusterConfig& to) {
         to.breakers.pending_max);
     set(thresholds.max_requests(), thresholds.has_max_requests(), to.breakers.requests_max);
     set(thresholds.max_retries(), thresholds.has_max_retries(), to.breakers.retries_max);
+    to.breakers.tells_remaining = thresholds.track_remaining();
   }
 }
 

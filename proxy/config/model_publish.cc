@@ -50,9 +50,7 @@ void Model::Refresh(ClusterEntry& entry) {
   if (!IsDue(entry)) return;
   auto next = std::make_shared<CompiledCluster>();
   if (entry.published) *next = *entry.published;
-  if (options_.workers > 1 && next->shared == nullptr) {
-    next->shared = std::make_shared<SharedBreakers>();
-  }
+  if (next->shared == nullptr) next->shared = std::make_shared<SharedBreakers>();
   if (entry.is_dirty) {
     auto config = BuildConfig(*entry.plan, secrets_);
     if (!config.ok()) {

@@ -77,7 +77,7 @@ class ClusterState final : private HostOwner, private balance::PickState {
   std::shared_ptr<const CompiledCluster> compiled_;
   // Settings that earlier requests may still refer to; let go when nothing is under way.
   std::vector<std::shared_ptr<const ClusterConfig>> earlier_;
-  std::shared_ptr<SharedBreakers> shared_;  // what counts_ refers to; nullptr: one worker alone
+  std::shared_ptr<SharedBreakers> shared_;  // what counts_ refers to
   Counts counts_;
   ClusterStats stats_;
   absl::flat_hash_map<HostState*, std::unique_ptr<HostState>> used_;

@@ -53,9 +53,7 @@ class HostState final : public Host {
   void Report(int status) override { (void)status; }
 
   HostOwner& cluster() { return cluster_; }
-  // Changes of the counts that breakers bound: each is told to the gauges.
-  void AddConnection();
-  void RemoveConnection();
+  // Requests in line for a connection.
   void AddPending();
   void RemovePending();
   // A new connection's transport is ready, or never will be.

@@ -61,7 +61,7 @@ class Pool::PooledConnection final : private net::ConnectionCallbacks,
         raw_(std::move(connection)),
         idle_timer_(raw_->loop(), [this] { OnIdleTimer(); }) {
     ++pool_.connecting_;
-    pool_.host_.AddConnection();
+    pool_.host_.cluster().counts().connections.Add();
     ClusterStats& stats = pool_.host_.cluster().stats();
     stats.Count(ClusterStat::kConnections);
     stats.Count(ClusterStat::kConnectionsActive);
@@ -71,7 +71,7 @@ class Pool::PooledConnection final : private net::ConnectionCallbacks,
   // Out of the counts; the object itself lives to the end of the pass.
   void Uncount() {
     if (raw_) --pool_.connecting_;
-    pool_.host_.RemoveConnection();
+    pool_.host_.cluster().counts().connections.Remove();
     pool_.host_.cluster().stats().CountClosed(close_reason);
   }
 

@@ -98,17 +98,13 @@ bool WorkerUpstreams::BeginRetry(ClusterId cluster) {
   }
   retries.Add();
   state->stats().Count(ClusterStat::kRetry);
-  state->stats().SetOpen(ClusterStat::kRetriesOpen, retries.IsMet(most));
   return true;
 }
 
 void WorkerUpstreams::EndRetry(ClusterId cluster) {
   ClusterState* state = StateOf(cluster);
   if (state == nullptr || state->counts().retries.own() == 0) return;
-  BreakerCount& retries = state->counts().retries;
-  retries.Remove();
-  state->stats().SetOpen(ClusterStat::kRetriesOpen,
-                         retries.IsMet(state->config().breakers.retries_max));
+  state->counts().retries.Remove();
 }
 
 ClusterStats* WorkerUpstreams::Stats(ClusterId cluster) {
