@@ -74,6 +74,7 @@ void Exchange::OnHead(bool end_stream) {
     const int status = ingested.location.empty() ? ingested.status : 400;
     return Reply({status, ingested.body, ingested.details, -1});
   }
+  if (options_->scopes != nullptr) info_.pin = owner_->PinFor(head);
   FindRoute();
   RunFilters(0);
 }

@@ -8,6 +8,7 @@
 #include "proxy/http/local_reply.h"
 #include "proxy/http/local_reply_mapping.h"
 #include "proxy/http/mirror.h"
+#include "proxy/http/scoped_routes.h"
 #include "proxy/http/stream_values.h"
 
 namespace meltemi::proxy {
@@ -287,6 +288,18 @@ void HttpConnection::OnExchangeOver(Exchange& exchange) {
 
 void HttpConnection::EndWithResponse() {
   if (server_->protocol() != http::Protocol::kHttp2) server_->Drain();
+}
+
+std::shared_ptr<const RoutePin> HttpConnection::PinFor(const http::RequestHead& head) {
+  auto pin = std::make_shared<RoutePin>();
+  pin->snapshot = worker_.snapshot();
+  const ScopedRoutes::Scope* const scope = options_.scopes->Find(head);
+  if (scope == nullptr) return pin;
+  pin->routes = scope->routes;
+  if (pin->routes == nullptr && scope->rds < pin->snapshot->routes.size()) {
+    pin->routes = std::static_pointer_cast<const HttpRoutes>(pin->snapshot->routes[scope->rds]);
+  }
+  return pin;
 }
 
 std::shared_ptr<MirrorStream> HttpConnection::StartMirror(const StreamInfo& info,
