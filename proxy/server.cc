@@ -46,6 +46,7 @@ class Server final : public ProxyServer {
   void SetLoadingStatic(bool is_loading) override { model_->set_is_loading_static(is_loading); }
   void Drain(Direction direction, bool stops_accepting) override;
   size_t CountConnections() override;
+  void RefreshGauges() override { model_->RefreshGauges(); }
   void Stop() override;
   runtime::StreamEngine socket_io() const override {
     return seats_.front()->thread->loop().stream_engine();

@@ -51,6 +51,8 @@ class ProxyServer {
   virtual void Drain(Direction direction, bool stops_accepting) = 0;
   // Connections under way on all workers, asked now; not for the path of a request.
   virtual size_t CountConnections() = 0;
+  // Before a scrape: gauges that are only measured when somebody looks.
+  virtual void RefreshGauges() = 0;
   virtual void Stop() = 0;
   // What the workers' sockets are served by: never kBest.
   virtual runtime::StreamEngine socket_io() const = 0;

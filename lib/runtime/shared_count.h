@@ -31,6 +31,9 @@ class SharedCount final {
     return nullptr;
   }
   uint64_t value() const { return count_.load(std::memory_order_relaxed); }
+  // Units that their holder counts itself.
+  void Add(uint64_t units) { count_.fetch_add(units, std::memory_order_relaxed); }
+  void Subtract(uint64_t units) { count_.fetch_sub(units, std::memory_order_relaxed); }
 
  private:
   std::atomic<uint64_t> count_{0};

@@ -199,8 +199,11 @@ AdminSources Process::Sources() {
     if (in_use.empty() && certificates_) return certificates_();
     return CertificatesJson(in_use, RealClock().Wall());
   };
-  sources.stats_text = [this] { return registry_.Text(); };
-  sources.stats_prometheus = [this] { return registry_.Prometheus(); };
+  sources.stats_text = [this] {
+    server_->RefreshGauges();
+    return registry_.Text();
+  };
+  sources.stats_prometheus = [this] { return StatsPrometheus(); };
   sources.server_info = [this] { return ServerInfo(); };
   sources.is_ready = [this] { return is_ready(); };
   sources.state = [this] { return std::string(StateText(state())); };

@@ -51,7 +51,10 @@ class Process final {
   void SetCertificates(std::function<std::string()> json) { certificates_ = std::move(json); }
   bool is_ready() const;
   ProcessState state() const;
-  std::string StatsPrometheus() { return registry_.Prometheus(); }
+  std::string StatsPrometheus() {
+    server_->RefreshGauges();
+    return registry_.Prometheus();
+  }
 
   // Nothing more is to come that only the start needs.
   void EndStartup() { startup_timer_.Arm(kStartupTime); }

@@ -32,10 +32,20 @@ Model::Model(Options options)
   dns_stats_ = std::make_unique<DnsStats>(*options_.registry);
   if (options_.counts_members) {
     membership_ = std::make_unique<MembershipStats>(*options_.registry);
+    breakers_ = std::make_unique<BreakerGauges>(*options_.registry);
   }
 }
 
 Model::~Model() = default;
+
+void Model::RefreshGauges() {
+  if (breakers_ == nullptr) return;
+  for (const auto& [name, entry] : clusters_) {
+    if (entry.published == nullptr || entry.published->shared == nullptr) continue;
+    const ClusterConfig& config = *entry.published->config;
+    breakers_->Set(config.info.stat_name, config.breakers, *entry.published->shared);
+  }
+}
 
 std::vector<Rejection> Model::Update(xds::Type type, const std::vector<ResourceUpdate>& changed,
                                      const std::vector<std::string>& removed) {

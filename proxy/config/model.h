@@ -21,6 +21,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "lib/runtime/loop.h"
 #include "proxy/config/cluster_compiler.h"
+#include "proxy/config/breaker_gauges.h"
 #include "proxy/config/dns_endpoints.h"
 #include "proxy/config/listener_compiler.h"
 #include "proxy/config/membership_stats.h"
@@ -62,6 +63,8 @@ class Model final : public ConfigSink {
   Wanted wanted() const override { return wanted_; }
   void OnWantedChanged(std::function<void()> changed) override { on_wanted_ = std::move(changed); }
   bool is_warm() const override;
+  // Brings up to date what is only measured when somebody looks.
+  void RefreshGauges();
 
   struct ClusterEntry {
     Stored stored;
@@ -140,6 +143,7 @@ class Model final : public ConfigSink {
   std::map<std::string, Stored> secret_versions_;  // without their bytes
   Secrets secrets_;
   std::unique_ptr<DnsStats> dns_stats_;
+  std::unique_ptr<BreakerGauges> breakers_;  // nullptr: not told
   std::unique_ptr<MembershipStats> membership_;                      // nullptr: not counted
   std::map<std::string, std::unique_ptr<net::Resolver>> resolvers_;  // by their options
   std::map<std::string, std::shared_ptr<ListenerSockets>> sockets_;  // by address

@@ -6,6 +6,7 @@
 
 #include "lib/base/log.h"
 #include "proxy/config/model.h"
+#include "proxy/upstream/breaker_count.h"
 
 namespace meltemi::proxy {
 
@@ -49,6 +50,7 @@ void Model::Refresh(ClusterEntry& entry) {
   if (!IsDue(entry)) return;
   auto next = std::make_shared<CompiledCluster>();
   if (entry.published) *next = *entry.published;
+  if (next->shared == nullptr) next->shared = std::make_shared<SharedBreakers>();
   if (entry.is_dirty) {
     auto config = BuildConfig(*entry.plan, secrets_);
     if (!config.ok()) {

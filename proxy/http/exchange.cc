@@ -74,6 +74,7 @@ void Exchange::OnHead(bool end_stream) {
     const int status = ingested.location.empty() ? ingested.status : 400;
     return Reply({status, ingested.body, ingested.details, -1});
   }
+  if (options_->scopes != nullptr) info_.pin = owner_->PinFor(head);
   FindRoute();
   RunFilters(0);
 }
@@ -310,9 +311,9 @@ void Exchange::OnFinished() {
 
 void Exchange::Conclude() {
   if (info_.end == MonotonicTime{}) info_.end = worker_.loop().Now();
+  DisarmTimers();
   stats_->Uncount(HttpStat::kRequestsActive);
   if (is_upgraded_) stats_->Uncount(HttpStat::kUpgradesActive);
-  DisarmTimers();
   EndRetry();
   for (const auto& mirror : mirrors_) mirror->Feed({}, true);
   mirrors_.clear();

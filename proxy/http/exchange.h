@@ -48,6 +48,8 @@ class ExchangeOwner {
   virtual const HttpOptions& options() const = 0;
   virtual const DownstreamFacts& downstream() = 0;
   virtual const std::shared_ptr<const RoutePin>& pin() = 0;
+  // Of scoped routes, for this request; asked only where there are scopes.
+  virtual std::shared_ptr<const RoutePin> PinFor(const http::RequestHead&) { return pin(); }
   virtual class HttpDate& date() = 0;
   virtual HttpStats& stats() = 0;
   // The worker is overloaded, and this request is among those to be refused.

@@ -18,6 +18,7 @@
 #include "proxy/http/local_reply_mapping.h"
 #include "proxy/http/node_facts.h"
 #include "proxy/http/route_compiler.h"
+#include "proxy/http/scoped_routes_compiler.h"
 
 namespace meltemi::proxy {
 
@@ -52,6 +53,7 @@ constexpr std::string_view kManagerFields[] = {"codec_type",
                                                "stat_prefix",
                                                "rds",
                                                "route_config",
+                                               "scoped_routes",
                                                "http_filters",
                                                "tracing",
                                                "common_http_protocol_options",
@@ -219,7 +221,15 @@ Status CompileRoutesOf(const hcm::HttpConnectionManager& from, const ChainContex
     to.rds = *id;
     return absl::OkStatus();
   }
-  if (!from.has_route_config()) return absl::InvalidArgumentError("neither rds nor route_config");
+  if (from.has_scoped_routes()) {
+    auto scopes = CompileScopedRoutes(from.scoped_routes(), context);
+    if (!scopes.ok()) return WithContext(scopes.status(), "scoped_routes");
+    to.scopes = *std::move(scopes);
+    return absl::OkStatus();
+  }
+  if (!from.has_route_config()) {
+    return absl::InvalidArgumentError("no rds, route_config or scoped_routes");
+  }
   MELTEMI_ASSIGN_OR_RETURN(to.inline_routes,
                            CompileRouteConfiguration(from.route_config(), context.clusters));
   return absl::OkStatus();

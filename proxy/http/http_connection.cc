@@ -8,6 +8,7 @@
 #include "proxy/http/local_reply.h"
 #include "proxy/http/local_reply_mapping.h"
 #include "proxy/http/mirror.h"
+#include "proxy/http/scoped_routes.h"
 #include "proxy/http/stream_values.h"
 
 namespace meltemi::proxy {
@@ -52,7 +53,6 @@ HttpConnection::HttpConnection(Worker& worker, const HttpOptions& options, HttpS
       idle_timer_(worker.loop(), [this] {
         stats_.Count(HttpStat::kConnectionsIdle);
         OnIdle();
-        End();
       }) {
   bypasses_overload_ = accepted.bypasses_overload;
   stats_.Count(HttpStat::kConnections);
@@ -99,12 +99,6 @@ HttpConnection::~HttpConnection() {
   mirrors_.clear();
 }
 
-void HttpConnection::OnIdle() {
-  if (server_ != nullptr) return server_->Drain();
-  connection_->Close();
-  End();
-}
-
 void HttpConnection::LearnAddresses(AcceptedConnection& accepted) {
   facts_.remote = accepted.remote;
   facts_.local = accepted.original_destination;
@@ -117,6 +111,12 @@ void HttpConnection::LearnAddresses(AcceptedConnection& accepted) {
     facts_.tls = std::make_unique<TlsFacts>();
     facts_.tls->server_name = std::move(accepted.server_name);
   }
+}
+
+void HttpConnection::OnIdle() {
+  if (server_ != nullptr) return server_->Drain();
+  connection_->Close();
+  End();
 }
 
 void HttpConnection::OnInput() {
@@ -202,8 +202,9 @@ void HttpConnection::OnOverload() {
     if (timer.is_armed() && timer.deadline() > worker_.loop().Now() + scaled) timer.Arm(scaled);
   };
   shorten(idle_timer_, ScaledTimer::kConnectionIdle, options_.idle_timeout);
-  if (duration_timer_ != nullptr)
+  if (duration_timer_ != nullptr) {
     shorten(*duration_timer_, ScaledTimer::kConnectionMax, options_.connection_duration_max);
+  }
   for (const auto& exchange : active_) exchange->OnOverload();
   if (active_.empty() && is_pressed() &&
       worker_.overload().Chooses(OverloadLever::kCloseIdleHttpConnections, worker_.random())) {
@@ -287,6 +288,18 @@ void HttpConnection::OnExchangeOver(Exchange& exchange) {
 
 void HttpConnection::EndWithResponse() {
   if (server_->protocol() != http::Protocol::kHttp2) server_->Drain();
+}
+
+std::shared_ptr<const RoutePin> HttpConnection::PinFor(const http::RequestHead& head) {
+  auto pin = std::make_shared<RoutePin>();
+  pin->snapshot = worker_.snapshot();
+  const ScopedRoutes::Scope* const scope = options_.scopes->Find(head);
+  if (scope == nullptr) return pin;
+  pin->routes = scope->routes;
+  if (pin->routes == nullptr && scope->rds < pin->snapshot->routes.size()) {
+    pin->routes = std::static_pointer_cast<const HttpRoutes>(pin->snapshot->routes[scope->rds]);
+  }
+  return pin;
 }
 
 std::shared_ptr<MirrorStream> HttpConnection::StartMirror(const StreamInfo& info,

@@ -46,6 +46,7 @@ class HttpConnection final : public ActiveConnection,
   const DownstreamFacts& downstream() override { return facts_; }
   const std::shared_ptr<const RoutePin>& pin() override { return worker_.http().PinOf(options_); }
   HttpDate& date() override { return worker_.http().date(); }
+  std::shared_ptr<const RoutePin> PinFor(const http::RequestHead& head) override;
   HttpStats& stats() override { return stats_; }
   bool ShedsRequest() override;
   std::shared_ptr<MirrorStream> StartMirror(const StreamInfo& info, const routing::Mirror& mirror,

@@ -18,6 +18,7 @@
 namespace meltemi::proxy {
 
 class LocalReplyMapping;
+class ScopedRoutes;
 
 struct IpRange {
   std::string bytes;  // network order, 4 or 16
@@ -88,7 +89,8 @@ struct HttpOptions {
   http::Limits limits;
 
   std::shared_ptr<const HttpRoutes> inline_routes;  // or
-  RouteId rds = kNoId;
+  RouteId rds = kNoId;                              // or
+  std::shared_ptr<const ScopedRoutes> scopes;       // by request
   std::vector<std::shared_ptr<const HttpFilter>> request_filters;
   std::vector<std::shared_ptr<const HttpFilter>> response_filters;  // in reverse order of the chain
   std::vector<std::shared_ptr<const HttpFilter>> end_filters;

@@ -55,17 +55,25 @@ void ListenerCounters::Count(ListenerEvent event, std::string_view listener) {
   }
 }
 
-ListenerCounters::Open::Open(ListenerCounters& of, std::string_view listener)
-    : of_(&of), listener_(listener) {
+ListenerCounters::Open::Open(ListenerCounters& of, std::string_view listener) {
+  if (of.active_ == nullptr) return;
   of.Count(ListenerEvent::kAccepted, listener);
-  if (of.active_ != nullptr) of.recorder_->Find(of.active_, std::array{listener}).Add();
+  std::unique_ptr<const OpenCounts>& counts = of.open_[std::string(listener)];
+  if (counts == nullptr) {
+    auto* const destroyed = of.events_[static_cast<size_t>(ListenerEvent::kDestroyed)];
+    counts = std::make_unique<const OpenCounts>(
+        OpenCounts{&of.recorder_->Find(of.active_, std::array{listener}),
+                   &of.recorder_->Find(destroyed, std::array{listener})});
+  }
+  of_ = counts.get();
+  of_->active->Add();
 }
 
 void ListenerCounters::Open::Close() {
-  ListenerCounters* const of = std::exchange(of_, nullptr);
-  if (of == nullptr || of->active_ == nullptr) return;
-  of->Count(ListenerEvent::kDestroyed, listener_);
-  of->recorder_->Find(of->active_, std::array{listener_}).Subtract();
+  const OpenCounts* const of = std::exchange(of_, nullptr);
+  if (of == nullptr) return;
+  of->destroyed->Add();
+  of->active->Subtract();
 }
 
 void ListenerCounters::CountProxyHeader(ProxyHeaderEvent event, int version,

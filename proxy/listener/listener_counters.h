@@ -4,9 +4,12 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
+#include <string>
 #include <string_view>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "lib/telemetry/metrics.h"
 
 namespace meltemi::proxy {
@@ -22,28 +25,28 @@ enum class ProxyHeaderEvent : uint8_t { kFound, kDisallowed, kError, kCount };
 
 class ListenerCounters final {
  public:
+  struct OpenCounts {
+    telemetry::Series* active;
+    telemetry::Series* destroyed;
+  };
   ListenerCounters(telemetry::Registry* registry, telemetry::Recorder* recorder);
   // A connection that a filter chain took, counted as open until this goes.
   class Open final {
    public:
     Open() = default;
-    // `listener` outlives this.
     Open(ListenerCounters& of, std::string_view listener);
     ~Open() { Close(); }
-    Open(Open&& other) noexcept
-        : of_(std::exchange(other.of_, nullptr)), listener_(other.listener_) {}
+    Open(Open&& other) noexcept : of_(std::exchange(other.of_, nullptr)) {}
     Open& operator=(Open&& other) noexcept {
       if (this == &other) return *this;
       Close();
       of_ = std::exchange(other.of_, nullptr);
-      listener_ = other.listener_;
       return *this;
     }
 
    private:
     void Close();
-    ListenerCounters* of_ = nullptr;
-    std::string_view listener_;
+    const OpenCounts* of_ = nullptr;
   };
 
   // `listener` = its stat_prefix, or its address with _ for :.
@@ -57,6 +60,7 @@ class ListenerCounters final {
   std::array<telemetry::Family*, static_cast<size_t>(ProxyHeaderEvent::kCount)> headers_{};
   std::array<telemetry::Family*, 2> none_{};  // disallowed, allowed
   telemetry::Family* active_ = nullptr;
+  absl::flat_hash_map<std::string, std::unique_ptr<const OpenCounts>> open_;  // by listener
 };
 
 }  // namespace meltemi::proxy

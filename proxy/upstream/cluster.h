@@ -39,6 +39,7 @@ struct Breakers {
   uint32_t pending_max = 1024;
   uint32_t requests_max = 1024;
   uint32_t retries_max = 3;
+  bool tells_remaining = false;  // track_remaining: gauges of what is left
 };
 
 struct ClusterConfig {
@@ -94,9 +95,13 @@ struct EndpointSet {
   uint32_t Find(const HostInfo& like) const;
 };
 
+struct SharedBreakers;
+
 struct CompiledCluster {
   std::shared_ptr<const ClusterConfig> config;
   std::shared_ptr<const EndpointSet> endpoints;  // empty for ORIGINAL_DST
+  // Counts of all workers, the same over updates of the cluster; nullptr: this worker's alone.
+  std::shared_ptr<SharedBreakers> shared;
 };
 
 // Joins endpoints with settings; fails when the balancer refuses its parameters.

@@ -61,11 +61,26 @@ ClusterState::ClusterState(UpstreamResources resources,
       compiled_(std::move(compiled)),
       stats_(resources.stats, resources.recorder, compiled_->config->info.stat_name),
       cleanup_(resources.loop, [this] { CleanOriginal(); }) {
+  BindBreakers();
   if (compiled_->endpoints) by_index_.resize(compiled_->endpoints->hosts.size());
   cursor = resources_.random.Next() >> 16;  // workers do not march in step
 }
 
 ClusterState::~ClusterState() = default;
+
+void ClusterState::BindBreakers() {
+  const std::shared_ptr<SharedBreakers> before = std::exchange(shared_, compiled_->shared);
+  const Breakers& limits = config().breakers;
+  const auto bind = [this](BreakerCount& count, runtime::SharedCount SharedBreakers::* of,
+                           uint32_t limit) {
+    const bool is_alone = shared_ == nullptr || limit == BreakerCount::kNoLimit;
+    count.Bind(is_alone ? nullptr : &((*shared_).*of));
+  };
+  bind(counts_.connections, &SharedBreakers::connections, limits.connections_max);
+  bind(counts_.pending, &SharedBreakers::pending, limits.pending_max);
+  bind(counts_.requests, &SharedBreakers::requests, limits.requests_max);
+  bind(counts_.retries, &SharedBreakers::retries, limits.retries_max);
+}
 
 namespace {
 
@@ -82,7 +97,9 @@ void ClusterState::Update(std::shared_ptr<const CompiledCluster> compiled) {
       std::exchange(compiled_, std::move(compiled));
   const bool has_new_shape =
       before->config->connection_shape != compiled_->config->connection_shape;
-  if (before->config != compiled_->config && (counts_.requests > 0 || counts_.connections > 0)) {
+  BindBreakers();
+  const bool is_used = counts_.requests.own() > 0 || counts_.connections.own() > 0;
+  if (before->config != compiled_->config && is_used) {
     earlier_.push_back(before->config);
   }
   std::vector<HostState*> moved(compiled_->endpoints ? compiled_->endpoints->hosts.size() : 0);
@@ -120,7 +137,7 @@ void ClusterState::OnUnused(HostState& host) {
   std::shared_ptr<HostState> last = std::move(found->second);
   used_.erase(found);
   resources_.loop.DeferDelete(std::move(last));
-  if (counts_.requests == 0 && counts_.connections == 0) earlier_.clear();
+  if (counts_.requests.own() == 0 && counts_.connections.own() == 0) earlier_.clear();
 }
 
 HostState& ClusterState::HostAt(uint32_t index) {
@@ -236,7 +253,9 @@ std::unique_ptr<PendingOpen> ClusterState::OpenTcp(const PickContext& context,
     callbacks.OnTcpFailure({OpenFailure::kNoHealthyHost, nullptr, ""});
     return nullptr;
   }
-  if (counts_.connections + counts_.pending >= config().breakers.connections_max) {
+  const uint32_t limit = config().breakers.connections_max;
+  if (limit != BreakerCount::kNoLimit &&
+      counts_.connections.all() + counts_.pending.all() >= limit) {
     stats_.Count(ClusterStat::kConnectionsOverflow);
     stats_.Count(ClusterStat::kPendingOverflow);
     callbacks.OnTcpFailure({OpenFailure::kOverflow, host, "max_connections"});

@@ -63,6 +63,8 @@ class ClusterState final : private HostOwner, private balance::PickState {
     return by_index_[host] == nullptr ? 0 : by_index_[host]->active();
   }
 
+  // The counts of all workers where a limit binds, this one's alone elsewhere.
+  void BindBreakers();
   HostState* Pick(const PickContext& context);
   HostState* PickOriginal(const PickContext& context);
   HostState& HostAt(uint32_t index);
@@ -75,6 +77,7 @@ class ClusterState final : private HostOwner, private balance::PickState {
   std::shared_ptr<const CompiledCluster> compiled_;
   // Settings that earlier requests may still refer to; let go when nothing is under way.
   std::vector<std::shared_ptr<const ClusterConfig>> earlier_;
+  std::shared_ptr<SharedBreakers> shared_;  // what counts_ refers to
   Counts counts_;
   ClusterStats stats_;
   absl::flat_hash_map<HostState*, std::unique_ptr<HostState>> used_;

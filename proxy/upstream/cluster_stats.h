@@ -42,14 +42,6 @@ class ClusterStats final {
   void Uncount(ClusterStat gauge) { group_.Subtract(static_cast<size_t>(gauge)); }
   void CountAnswer(int status);
   void CountClosed(std::optional<net::CloseReason> reason);
-  // A breaker's gauge.
-  void SetOpen(ClusterStat gauge, bool is_open) {
-    const uint32_t bit =
-        1u << (static_cast<uint32_t>(gauge) - static_cast<uint32_t>(ClusterStat::kConnectionsOpen));
-    if (((open_ & bit) != 0) == is_open) return;
-    open_ ^= bit;
-    group_.Set(static_cast<size_t>(gauge), is_open ? 1 : 0);
-  }
 
  private:
   telemetry::StatGroup group_;
@@ -57,7 +49,6 @@ class ClusterStats final {
   telemetry::Recorder* const recorder_;
   const std::string name_;
   std::vector<std::pair<int, telemetry::Series*>> by_code_;  // few: searched in order
-  uint32_t open_ = 0;
 };
 
 }  // namespace meltemi::proxy

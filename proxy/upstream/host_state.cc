@@ -41,35 +41,15 @@ void HostState::CountConnected(const net::Connection& connection) {
   }
 }
 
-void HostState::AddConnection() {
-  Counts& counts = cluster_.counts();
-  ++counts.connections;
-  cluster_.stats().SetOpen(ClusterStat::kConnectionsOpen,
-                           counts.connections >= cluster_.config().breakers.connections_max);
-}
-
-void HostState::RemoveConnection() {
-  Counts& counts = cluster_.counts();
-  --counts.connections;
-  cluster_.stats().SetOpen(ClusterStat::kConnectionsOpen,
-                           counts.connections >= cluster_.config().breakers.connections_max);
-}
-
 void HostState::AddPending() {
-  Counts& counts = cluster_.counts();
-  ++counts.pending;
+  cluster_.counts().pending.Add();
   cluster_.stats().Count(ClusterStat::kPending);
   cluster_.stats().Count(ClusterStat::kPendingActive);
-  cluster_.stats().SetOpen(ClusterStat::kPendingOpen,
-                           counts.pending >= cluster_.config().breakers.pending_max);
 }
 
 void HostState::RemovePending() {
-  Counts& counts = cluster_.counts();
-  --counts.pending;
+  cluster_.counts().pending.Remove();
   cluster_.stats().Uncount(ClusterStat::kPendingActive);
-  cluster_.stats().SetOpen(ClusterStat::kPendingOpen,
-                           counts.pending >= cluster_.config().breakers.pending_max);
 }
 
 void HostState::CountFailed(const net::Connection& connection, net::CloseReason reason) {
@@ -174,19 +154,15 @@ std::unique_ptr<net::Connection> HostState::Connect(const std::vector<std::strin
 
 ActiveRequest HostState::BeginRequest() {
   ++active_;
-  Counts& counts = cluster_.counts();
-  ClusterStats& stats = cluster_.stats();
-  ++counts.requests;
-  stats.Count(ClusterStat::kRequests);
-  stats.Count(ClusterStat::kRequestsActive);
-  stats.SetOpen(ClusterStat::kRequestsOpen,
-                counts.requests >= cluster_.config().breakers.requests_max);
+  cluster_.counts().requests.Add();
+  cluster_.stats().Count(ClusterStat::kRequests);
+  cluster_.stats().Count(ClusterStat::kRequestsActive);
   return ActiveRequest(&requests_);
 }
 
 ActiveRequest HostState::BeginTcp() {
   ++active_;
-  AddConnection();
+  cluster_.counts().connections.Add();
   cluster_.stats().Count(ClusterStat::kRequests);
   cluster_.stats().Count(ClusterStat::kRequestsActive);
   return ActiveRequest(&tcp_);
@@ -198,13 +174,10 @@ void HostState::EndRequest(bool counts_connection) {
   ClusterStats& stats = cluster_.stats();
   stats.Uncount(ClusterStat::kRequestsActive);
   if (counts_connection) {
-    RemoveConnection();
+    cluster_.counts().connections.Remove();
     stats.CountClosed(std::nullopt);  // its holder knows which end it was
   } else {
-    Counts& counts = cluster_.counts();
-    --counts.requests;
-    stats.SetOpen(ClusterStat::kRequestsOpen,
-                  counts.requests >= cluster_.config().breakers.requests_max);
+    cluster_.counts().requests.Remove();
   }
   ReleaseIfUnused();
 }

@@ -9,6 +9,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "lib/runtime/loop.h"
+#include "proxy/upstream/breaker_count.h"
 #include "proxy/upstream/cluster.h"
 #include "proxy/upstream/cluster_stats.h"
 #include "proxy/upstream/pool.h"
@@ -19,12 +20,9 @@ class HostState;
 class ConnectSockets;
 class TlsCounters;
 
-// Counts of one cluster on one worker, compared with its circuit breakers.
+// Counts of one cluster, compared with its circuit breakers.
 struct Counts {
-  uint32_t connections = 0;
-  uint32_t pending = 0;
-  uint32_t requests = 0;
-  uint32_t retries = 0;
+  BreakerCount connections, pending, requests, retries;
 };
 
 // What a host needs of its cluster.
@@ -56,9 +54,7 @@ class HostState final : public Host {
   void CountTlsFailure(net::TlsFailure failure) override;
 
   HostOwner& cluster() { return cluster_; }
-  // Changes of the counts that breakers bound: each is told to the gauges.
-  void AddConnection();
-  void RemoveConnection();
+  // Requests in line for a connection.
   void AddPending();
   void RemovePending();
   // A new connection's transport is ready, or never will be.

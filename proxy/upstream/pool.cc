@@ -61,7 +61,7 @@ class Pool::PooledConnection final : private net::ConnectionCallbacks,
         raw_(std::move(connection)),
         idle_timer_(raw_->loop(), [this] { OnIdleTimer(); }) {
     ++pool_.connecting_;
-    pool_.host_.AddConnection();
+    pool_.host_.cluster().counts().connections.Add();
     ClusterStats& stats = pool_.host_.cluster().stats();
     stats.Count(ClusterStat::kConnections);
     stats.Count(ClusterStat::kConnectionsActive);
@@ -71,7 +71,7 @@ class Pool::PooledConnection final : private net::ConnectionCallbacks,
   // Out of the counts; the object itself lives to the end of the pass.
   void Uncount() {
     if (raw_) --pool_.connecting_;
-    pool_.host_.RemoveConnection();
+    pool_.host_.cluster().counts().connections.Remove();
     pool_.host_.cluster().stats().CountClosed(close_reason);
   }
 
@@ -184,7 +184,7 @@ std::unique_ptr<PendingOpen> Pool::Open(http::StreamCallbacks& stream,
                                         StreamOpenCallbacks& callbacks) {
   const Breakers& breakers = host_.cluster().config().breakers;
   Counts& counts = host_.cluster().counts();
-  if (counts.requests >= breakers.requests_max) {
+  if (counts.requests.IsMet(breakers.requests_max)) {
     host_.cluster().stats().Count(ClusterStat::kPendingOverflow);
     callbacks.OnStreamFailure({OpenFailure::kOverflow, &host_, "max_requests"});
     return nullptr;
@@ -195,7 +195,7 @@ std::unique_ptr<PendingOpen> Pool::Open(http::StreamCallbacks& stream,
       return nullptr;
     }
   }
-  if (counts.pending >= breakers.pending_max) {
+  if (counts.pending.IsMet(breakers.pending_max)) {
     host_.cluster().stats().Count(ClusterStat::kPendingOverflow);
     callbacks.OnStreamFailure({OpenFailure::kOverflow, &host_, "max_pending_requests"});
     return nullptr;
@@ -260,7 +260,7 @@ void Pool::ConnectAsNeeded() {
                                   : 1;
   const uint32_t limit = host_.cluster().config().breakers.connections_max;
   while (connecting_ * streams_each < waiting_count_) {
-    if (host_.cluster().counts().connections >= limit && !connections_.empty()) {
+    if (host_.cluster().counts().connections.IsMet(limit) && !connections_.empty()) {
       host_.cluster().stats().Count(ClusterStat::kConnectionsOverflow);
       return;
     }

@@ -91,22 +91,20 @@ bool WorkerUpstreams::BeginRetry(ClusterId cluster) {
   ClusterState* state = StateOf(cluster);
   if (state == nullptr) return false;
   const uint32_t most = state->config().breakers.retries_max;
-  if (state->counts().retries >= most) {
+  BreakerCount& retries = state->counts().retries;
+  if (retries.IsMet(most)) {
     state->stats().Count(ClusterStat::kRetryOverflow);
     return false;
   }
-  ++state->counts().retries;
+  retries.Add();
   state->stats().Count(ClusterStat::kRetry);
-  state->stats().SetOpen(ClusterStat::kRetriesOpen, state->counts().retries >= most);
   return true;
 }
 
 void WorkerUpstreams::EndRetry(ClusterId cluster) {
   ClusterState* state = StateOf(cluster);
-  if (state == nullptr || state->counts().retries == 0) return;
-  --state->counts().retries;
-  state->stats().SetOpen(ClusterStat::kRetriesOpen,
-                         state->counts().retries >= state->config().breakers.retries_max);
+  if (state == nullptr || state->counts().retries.own() == 0) return;
+  state->counts().retries.Remove();
 }
 
 ClusterStats* WorkerUpstreams::Stats(ClusterId cluster) {
