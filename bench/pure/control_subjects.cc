@@ -67,8 +67,8 @@ struct CompileCluster {
 // One finished request, as its log sees it.
 struct WriteLog {
   explicit WriteLog(telemetry::AccessLogFormat compiled) : format(std::move(compiled)) {
-    facts.remote_text = "10.1.2.3:43210";
-    facts.local_text = "10.96.0.7:9080";
+    facts.remote = *net::Address::Parse("10.1.2.3:43210");
+    facts.local = *net::Address::Parse("10.96.0.7:9080");
     head.method = "GET";
     head.authority = "reviews.default.svc.cluster.local:9080";
     head.path = "/reviews/0?view=full";
