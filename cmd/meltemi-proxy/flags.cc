@@ -21,7 +21,7 @@ struct Raw {
   uint32_t drain_s = static_cast<uint32_t>(proxy::kProcessDrainTime.count());
   size_t concurrency = 0;
   std::string secret_ttl = "24h";
-  std::string socket_io = "epoll";
+  std::string socket_io = "best";
   std::vector<std::string> unused_values;
   bool unused_switch = false;
 };

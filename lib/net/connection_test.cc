@@ -388,9 +388,9 @@ TEST_P(ConnectionTest, APeerThatEndsWhileOurOutputIsBlockedLosesNothing) {
   }
 }
 
-// More sends fail in one pass than a loop looks at at once.
+// More sends fail in one pass than a ring of completions holds.
 TEST_P(ConnectionTest, SendsThatMeetFullSocketsAreAllNoticed) {
-  constexpr size_t kPairs = 700;
+  constexpr size_t kPairs = 1'200;
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
   limit.rlim_cur = limit.rlim_max;

@@ -21,7 +21,9 @@ class Uring final {
     uint32_t flags;
   };
   static constexpr uint32_t kSubmissions = 512;
-  static constexpr uint32_t kCompletions = 4096;
+  // Touched in turn, so that a small ring stays small in memory; more than this waits in the
+  // kernel.
+  static constexpr uint32_t kCompletions = 1024;
   // A request or a response of usual size fits one. Memory is touched on first use only.
   static constexpr uint32_t kBuffers = 128;
   static constexpr uint32_t kBufferBytes = 4 * 1024;

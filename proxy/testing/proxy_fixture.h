@@ -166,6 +166,7 @@ class ClientSocket {
 class ProxyFixture {
  public:
   explicit ProxyFixture(ServerOptions options = {}) : control_(*runtime::Loop::Create()) {
+    options.socket_io = runtime::StreamEngine::kBest;  // as the program's default
     auto built = ProxyServer::Build(*control_, std::move(options));
     EXPECT_TRUE(built.ok()) << built.status();
     server_ = *std::move(built);
