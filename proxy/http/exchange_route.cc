@@ -109,7 +109,7 @@ void Exchange::FollowRoute() {
     stats_->Count(HttpStat::kNoCluster);
     return Reply({action.cluster_not_found_status, "", "cluster_not_found", -1});
   }
-  if (!options_.strict_headers.empty() && !PassesStrictCheck()) return;
+  if (!options_->strict_headers.empty() && !PassesStrictCheck()) return;
   StartForwarding(action);
 }
 

@@ -112,7 +112,7 @@ const routing::RetryPolicy& PolicyOfHeaders() {
 }  // namespace
 
 bool Exchange::PassesStrictCheck() {
-  for (const std::string& name : options_.strict_headers) {
+  for (const std::string& name : options_->strict_headers) {
     const std::string_view* value = info_.request->headers.Find(name);
     if (value == nullptr) continue;
     const bool is_list = name == "x-envoy-retry-on" || name == "x-envoy-retry-grpc-on";
