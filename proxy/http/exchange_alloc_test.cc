@@ -270,7 +270,7 @@ class Visitor {
         std::make_unique<net::Connection>(worker.loop(), worker.blocks(), Fd(fds[0]), nullptr);
     accepted.remote = accepted.direct_remote = net::Address::Ipv4(0x0a000009, 1234);
     accepted.original_destination = net::Address::Ipv4(0x0a000001, 9080);
-    connection_ = std::make_unique<HttpConnection>(worker, options, std::move(accepted));
+    connection_ = std::make_unique<HttpConnection>(worker, options, stats_, std::move(accepted));
   }
   void Ask() {
     constexpr std::string_view kRequest =
@@ -291,6 +291,7 @@ class Visitor {
 
  private:
   QuietWorker& worker_;
+  HttpStats stats_{nullptr, nullptr, ""};
   Fd peer_;
   std::unique_ptr<HttpConnection> connection_;
 };
