@@ -44,8 +44,10 @@ class CsrServiceTest : public ::testing::Test {
         {tls::SanMatcher::Kind::kExact, "istiod.istio-system.svc"}};
     settings.alpn = {"h2"};
     settings.server_name = "istiod.istio-system.svc";
-    return grpc::Channel::Create(*loop_, server_->address(),
-                                 {.tls = *tls::ClientContext::Build(settings)});
+    return grpc::Channel::Create(
+        *loop_,
+        [to = server_->address(), tls = *tls::ClientContext::Build(settings)]()
+            -> StatusOr<grpc::Target> { return grpc::Target{to, tls}; });
   }
   Answer Call(grpc::Channel& channel, const IstioCertificateRequest& request,
               const std::string& token = "") {
