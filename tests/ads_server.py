@@ -31,7 +31,7 @@ class Subscription:
     """Of one type on one stream."""
 
     def __init__(self):
-        self.names, self.is_whole, self.sent, self.nonce = set(), False, {}, 0
+        self.names, self.is_whole, self.sent, self.is_answered = set(), False, {}, False
 
     def wants(self, name):
         return self.is_whole or name in self.names
@@ -84,8 +84,10 @@ class Session:
         changed = [name for name, version in there.items() if subscription.sent.get(name) != version]
         removed = [name for name in subscription.sent if name not in self.server.resources[type_url]]
         missing = [name for name in subscription.names if name not in there and name not in subscription.sent] if self.is_delta else []
-        if not changed and not removed and not missing:
+        is_first_of_whole = self.is_delta and subscription.is_whole and not subscription.is_answered
+        if not changed and not removed and not missing and not is_first_of_whole:
             return
+        subscription.is_answered = True
         self.server.nonce += 1
         if self.is_delta:
             response = discovery_pb2.DeltaDiscoveryResponse(type_url=type_url, nonce=str(self.server.nonce), removed_resources=removed + missing)
@@ -160,6 +162,12 @@ class AdsServer:
         for session in list(self.sessions.values()):
             if type_url in self.asked_of(session):
                 session.push(type_url)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
     def close(self):
         self.server.stop(0).wait()
