@@ -69,7 +69,7 @@ struct ServerSettings {
   uint32_t sessions_max = 0;
   Algorithms algorithms = {};
   std::vector<std::string> ticket_keys = {};  // 80 bytes each, the first seals; none = made here
-  uint32_t ticket_seconds = 7200;  // of kept sessions too
+  uint32_t ticket_seconds = 7200;             // of kept sessions too
   bool prefers_client_ciphers = false;
   bool scans_all_certificates = false;  // the client's abilities decide where no name matches
   bool requires_server_name = false;    // refuse a client that names none of the certificates

@@ -21,6 +21,12 @@ constexpr telemetry::StatDefinition kDefinitions[] = {
 };
 constexpr size_t kBreakers = 4;
 
+// A breaker of 0 is open only once something has passed it all the same: Envoy tells a gauge when
+// its count changes.
+bool IsOpen(uint64_t used, uint64_t limit) {
+  return limit != BreakerCount::kNoLimit && used > 0 && used >= limit;
+}
+
 }  // namespace
 
 BreakerGauges::BreakerGauges(telemetry::Registry& registry)
@@ -35,14 +41,14 @@ void BreakerGauges::Set(std::string_view cluster, const Breakers& limits,
                            {counts.requests.value(), limits.requests_max},
                            {counts.retries.value(), limits.retries_max}};
   const bool is_open = std::any_of(std::begin(breakers), std::end(breakers), [](const auto& one) {
-    return one.limit != BreakerCount::kNoLimit && one.used >= one.limit;
+    return IsOpen(one.used, one.limit);
   });
   if (!is_open && !limits.tells_remaining && !seen_.contains(cluster)) return;
   seen_.emplace(cluster);
   telemetry::StatGroup group(&families_, &recorder_, cluster);
   for (size_t i = 0; i < kBreakers; ++i) {
     const auto& [used, limit] = breakers[i];
-    group.Set(i, limit != BreakerCount::kNoLimit && used >= limit ? 1 : 0);
+    group.Set(i, IsOpen(used, limit) ? 1 : 0);
     if (limits.tells_remaining) group.Set(kBreakers + i, limit - std::min(used, limit));
   }
 }

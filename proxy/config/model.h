@@ -20,8 +20,8 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "lib/runtime/loop.h"
-#include "proxy/config/cluster_compiler.h"
 #include "proxy/config/breaker_gauges.h"
+#include "proxy/config/cluster_compiler.h"
 #include "proxy/config/dns_endpoints.h"
 #include "proxy/config/listener_compiler.h"
 #include "proxy/config/membership_stats.h"
@@ -143,7 +143,7 @@ class Model final : public ConfigSink {
   std::map<std::string, Stored> secret_versions_;  // without their bytes
   Secrets secrets_;
   std::unique_ptr<DnsStats> dns_stats_;
-  std::unique_ptr<BreakerGauges> breakers_;  // nullptr: not told
+  std::unique_ptr<BreakerGauges> breakers_;                          // nullptr: not told
   std::unique_ptr<MembershipStats> membership_;                      // nullptr: not counted
   std::map<std::string, std::unique_ptr<net::Resolver>> resolvers_;  // by their options
   std::map<std::string, std::shared_ptr<ListenerSockets>> sockets_;  // by address

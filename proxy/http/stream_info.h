@@ -118,7 +118,7 @@ struct StreamInfo {
   bool is_grpc = false;
   bool is_local = false;  // the response is ours
   bool is_tcp = false;    // a connection below HTTP: the request is empty
-  std::string_view tunnel_headers, tunnel_trailers;  // of the answer that opened its tunnel, as JSON
+  std::string_view tunnel_headers, tunnel_trailers;  // of its tunnel's answer, as JSON
   std::string_view log_type = "DownstreamEnd";
   bool is_cors_preflight = false;
   bool has_peer_headers = false;  // the client offered metadata exchange

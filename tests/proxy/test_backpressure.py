@@ -200,7 +200,7 @@ def test_a_slow_origin_bounds_uploads(tmp_path, framing, way):
             await asyncio.wait_for(asyncio.gather(*pumps, *(writer.ended for writer in writers)), 120)
             assert {writer.crc for writer in writers} == {zlib.crc32(report)}
             memory.growth()
-            assert_bounded(memory, count)
+            assert_bounded(memory, count * (2 if way == "mesh" else 1))  # the mesh is two hops of this one process
             for writer in writers:
                 writer.transport.abort()
     asyncio.run(run())

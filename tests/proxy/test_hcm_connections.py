@@ -47,7 +47,6 @@ def test_connections_end(pair, name, requests, count, says_close):
 # Each field is refused with this in the message, whatever else is right.
 ROUTE = {"match": {"prefix": "/"}, "route": {"cluster": "origin"}}
 REFUSED = [
-    ({"scoped_routes": {"name": "x", "scope_key_builder": {"fragments": [{"header_value_extractor": {"name": "a", "index": 0}}]}, "scoped_route_configurations_list": {}}, "route_config": None}, "scoped_routes"),
     ({"codec_type": "HTTP3"}, "HTTP3"), ({"add_user_agent": True}, "add_user_agent"), ({"stream_flush_timeout": "1s"}, "stream_flush_timeout"),
     ({"represent_ipv4_remote_address_as_ipv4_mapped_ipv6": True}, "represent_ipv4_remote_address_as_ipv4_mapped_ipv6"),
     ({"stream_error_on_invalid_http_message": True}, "stream_error_on_invalid_http_message"), ({"path_normalization_options": {}}, "path_normalization_options"),
