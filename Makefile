@@ -3,7 +3,7 @@
 # make build   leaves the programs in build/release/bin
 # make fuzz    runs every fuzzer for SECONDS (600), or those in NAMES
 # make bench   prints the figures of docs/performance.md, beside HAProxy and Envoy
-.PHONY: demo test build deps unit asan fuzz e2e bench fmt gcc clean
+.PHONY: demo test build deps unit counts asan fuzz e2e bench fmt gcc clean
 .DEFAULT_GOAL := build
 jobs := $(shell nproc)
 
@@ -22,7 +22,12 @@ unit: deps
 	@tools/build.sh release unit_tests
 	@ctest --test-dir build/release --output-on-failure -j$(jobs) --timeout 300
 
-# The unit tests again with AddressSanitizer and UndefinedBehaviorSanitizer.
+# The instructions of pure functions against bench/pure/instructions.tsv.
+counts: deps
+	@tools/build.sh release bench_pure
+	@ctest --test-dir build/release --output-on-failure -R '^instructions$$'
+
+# The unit tests with AddressSanitizer and UndefinedBehaviorSanitizer.
 asan: deps
 	@tools/build.sh asan unit_tests
 	@UBSAN_OPTIONS=print_stacktrace=1 ctest --test-dir build/asan --output-on-failure -j$(jobs) --timeout 600
@@ -36,7 +41,8 @@ fuzz: deps
 	@tools/build.sh asan fuzzers
 	@tools/fuzz.sh $(or $(SECONDS),600) $(NAMES)
 
-test: unit e2e asan
+# Unit tests run once, with sanitizers: what is optimised runs in the whole-program tests.
+test: e2e counts asan
 	@tools/build.sh asan fuzzers
 	@tools/fuzz.sh 2
 	@echo "all tests passed"

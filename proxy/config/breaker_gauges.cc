@@ -40,9 +40,8 @@ void BreakerGauges::Set(std::string_view cluster, const Breakers& limits,
                            {counts.pending.value(), limits.pending_max},
                            {counts.requests.value(), limits.requests_max},
                            {counts.retries.value(), limits.retries_max}};
-  const bool is_open = std::any_of(std::begin(breakers), std::end(breakers), [](const auto& one) {
-    return IsOpen(one.used, one.limit);
-  });
+  const bool is_open = std::any_of(std::begin(breakers), std::end(breakers),
+                                   [](const auto& one) { return IsOpen(one.used, one.limit); });
   if (!is_open && !limits.tells_remaining && !seen_.contains(cluster)) return;
   seen_.emplace(cluster);
   telemetry::StatGroup group(&families_, &recorder_, cluster);
