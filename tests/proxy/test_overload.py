@@ -6,6 +6,7 @@ import socket
 
 import pytest
 
+from bulk import IS_SANITIZED
 from meshes import free_port, wait_until
 from proxies import TYPE, Proxy, RawOrigin, cluster, file_log, http_manager, listener, read_until, refusal
 from raw_http2 import GOAWAY, Http2, request
@@ -197,6 +198,7 @@ def anonymous_bytes(pid):
     return int(re.search(r"RssAnon:\s+(\d+)", text)[1]) * 1024
 
 
+@pytest.mark.skipif(IS_SANITIZED, reason="the memory of a sanitized program is its shadow's")
 def test_memory_runs_short_and_comes_back(tmp_path):
     """Readers that take nothing make the proxy hold their answers, until it refuses; when they go it serves again."""
     port = free_port()

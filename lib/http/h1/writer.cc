@@ -16,6 +16,7 @@ namespace {
 constexpr size_t kPieceBytes = 16 * 1024;
 
 char* Put(char* to, std::string_view text) {
+  if (text.empty()) return to;  // of nothing, data() may be null, which memcpy must not see
   std::memcpy(to, text.data(), text.size());
   return to + text.size();
 }
