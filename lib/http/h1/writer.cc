@@ -16,9 +16,13 @@ namespace {
 constexpr size_t kPieceBytes = 16 * 1024;
 
 char* Put(char* to, std::string_view text) {
-  if (text.empty()) return to;  // of nothing, data() may be null, which memcpy must not see
   std::memcpy(to, text.data(), text.size());
   return to + text.size();
+}
+
+// Of nothing, data() may be null, which memcpy must not see.
+char* PutIfAny(char* to, std::string_view text) {
+  return text.empty() ? to : Put(to, text);
 }
 
 char* PutNumber(char* to, int64_t number) {
@@ -67,7 +71,7 @@ class Names final {
 char* PutField(char* to, std::string_view name, std::string_view value, const Names* names) {
   to = names == nullptr ? Put(to, name) : names->Put(to, name);
   to = Put(to, ": ");
-  to = Put(to, value);
+  to = PutIfAny(to, value);
   return Put(to, "\r\n");
 }
 
@@ -181,7 +185,7 @@ BodyFraming WriteResponseHead(const ResponseHead& head, bool end_stream,
   char* to = Put(begin, "HTTP/1.1 ");
   to = PutNumber(to, head.status);
   *to++ = ' ';
-  to = Put(to, ReasonPhrase(head.status));
+  to = PutIfAny(to, ReasonPhrase(head.status));
   to = Put(to, "\r\n");
   to = PutFields(to, head.headers, names);
   BodyFraming framing;
