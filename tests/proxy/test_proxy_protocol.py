@@ -256,7 +256,8 @@ def test_connections_to_http_hosts_serve_one_client_each(tmp_path, envoy):
     def serve(connection):
         header, rest = read_header(connection)
         headers.append(header)
-        while answer(connection, str(len(headers)).encode(), rest):
+        number = str(len(headers)).encode()  # of this connection; others come meanwhile
+        while answer(connection, number, rest):
             rest = b""
     with RawOrigin(serve) as origin, Proxy(
             tmp_path, [listener(port, http_manager(), listener_filters=[proxy_filter()])],
