@@ -65,7 +65,7 @@ std::unique_ptr<v3::Cluster> BlackHole(Reader& reader) {
 // To wherever the client wanted to go, in or out.
 std::unique_ptr<v3::Cluster> Passthrough(Reader& reader, const ProxyFacts& proxy,
                                          std::string_view name) {
-  auto cluster = NewCluster(name, kPassthrough);
+  auto cluster = NewCluster(name, kPassthroughCluster);
   cluster->set_type(v3::Cluster::ORIGINAL_DST);
   cluster->set_lb_policy(v3::Cluster::CLUSTER_PROVIDED);
   SetConnectionPool(*reader.Mesh(), {}, *cluster);
@@ -219,7 +219,7 @@ Names ClusterNames(Reader& reader, const ProxyFacts& proxy) {
   std::set<std::string> names;
   names.emplace(kBlackHole);
   if (proxy.role == Role::kSidecar) {
-    names.emplace(kPassthrough);
+    names.emplace(kPassthroughCluster);
     names.emplace(kInboundPassthrough);
     const auto inbound = reader.InboundPortsOf(proxy);
     for (const InboundPort& port : *inbound) {
@@ -248,7 +248,7 @@ std::unique_ptr<v3::Cluster> BuildCluster(Reader& reader, const ProxyFacts& prox
                                           const std::string& name) {
   const bool is_sidecar = proxy.role == Role::kSidecar;
   if (name == kBlackHole) return BlackHole(reader);
-  if (is_sidecar && (name == kPassthrough || name == kInboundPassthrough)) {
+  if (is_sidecar && (name == kPassthroughCluster || name == kInboundPassthrough)) {
     return Passthrough(reader, proxy, name);
   }
   const auto parsed = ClusterName::Parse(name);

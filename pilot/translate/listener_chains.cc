@@ -31,7 +31,7 @@ bool IsBlocked(Reader& reader) {
 
 void AddPassthrough(Reader& reader, const ProxyFacts& proxy, v3::FilterChain& chain) {
   TcpProxy settings;
-  settings.cluster = std::string(IsBlocked(reader) ? kBlackHole : kPassthrough);
+  settings.cluster = std::string(IsBlocked(reader) ? kBlackHole : kPassthroughCluster);
   settings.stat_prefix = settings.cluster;
   AddTcpProxy(reader, proxy, settings, chain);
 }

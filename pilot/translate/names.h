@@ -10,7 +10,7 @@
 namespace meltemi::pilot {
 
 inline constexpr std::string_view kBlackHole = "BlackHoleCluster";
-inline constexpr std::string_view kPassthrough = "PassthroughCluster";
+inline constexpr std::string_view kPassthroughCluster = "PassthroughCluster";
 inline constexpr std::string_view kInboundPassthrough = "InboundPassthroughCluster";
 inline constexpr std::string_view kVirtualOutbound = "virtualOutbound";
 inline constexpr std::string_view kVirtualInbound = "virtualInbound";

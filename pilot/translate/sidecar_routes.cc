@@ -47,7 +47,7 @@ void AddCatchAll(Reader& reader, v3::RouteConfiguration& to) {
     route.mutable_direct_response()->set_status(kBlockedStatus);
     return;
   }
-  route.mutable_route()->set_cluster(std::string(kPassthrough));
+  route.mutable_route()->set_cluster(std::string(kPassthroughCluster));
   SetTimeout({}, *route.mutable_route());
 }
 
