@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "envoy/service/discovery/v3/discovery.pb.h"
+#include "lib/xds/client_verdict.h"
 #include "lib/xds/client_wire.h"
 
 namespace meltemi::xds {
@@ -7,7 +8,6 @@ namespace {
 
 using Request = envoy::service::discovery::v3::DeltaDiscoveryRequest;
 using Response = envoy::service::discovery::v3::DeltaDiscoveryResponse;
-constexpr int kInvalidArgument = 3;
 
 Request OfType(Type type) {
   Request request;
@@ -40,13 +40,7 @@ class DeltaWire final : public ClientWire {
 
   std::string Acknowledge(Type type, const ClientSubscription&, const std::string& nonce,
                           const std::string& error) const override {
-    Request request = OfType(type);
-    request.set_response_nonce(nonce);
-    if (!error.empty()) {
-      request.mutable_error_detail()->set_code(kInvalidArgument);
-      request.mutable_error_detail()->set_message(error);
-    }
-    return request.SerializeAsString();
+    return WithVerdict(OfType(type), nonce, error);
   }
 
   StatusOr<WireResponse> Read(std::string_view message) override {

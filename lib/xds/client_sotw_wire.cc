@@ -4,6 +4,7 @@
 #include <google/protobuf/wire_format_lite.h>
 
 #include "envoy/service/discovery/v3/discovery.pb.h"
+#include "lib/xds/client_verdict.h"
 #include "lib/xds/client_wire.h"
 
 namespace meltemi::xds {
@@ -12,7 +13,6 @@ namespace {
 using Request = envoy::service::discovery::v3::DiscoveryRequest;
 using Response = envoy::service::discovery::v3::DiscoveryResponse;
 using Wrapped = envoy::service::discovery::v3::Resource;
-constexpr int kInvalidArgument = 3;
 constexpr std::string_view kWrappedUrl = "type.googleapis.com/envoy.service.discovery.v3.Resource";
 
 // In this form a resource's name stands only inside it: in field 1 of every type that there is.
@@ -50,13 +50,7 @@ class SotwWire final : public ClientWire {
 
   std::string Acknowledge(Type type, const ClientSubscription& subscription,
                           const std::string& nonce, const std::string& error) const override {
-    Request request = Whole(type, subscription);
-    request.set_response_nonce(nonce);
-    if (!error.empty()) {
-      request.mutable_error_detail()->set_code(kInvalidArgument);
-      request.mutable_error_detail()->set_message(error);
-    }
-    return request.SerializeAsString();
+    return WithVerdict(Whole(type, subscription), nonce, error);
   }
 
   StatusOr<WireResponse> Read(std::string_view message) override {
