@@ -8,15 +8,13 @@
 #include "lib/base/log.h"
 
 namespace meltemi::proxy {
-
 namespace {
 
-// A name is one resource, whoever asks for it.
-void AddWanted(const SourcedNames& names, SourcedNames& to) {
+// A name is one resource, whoever asks for it; those asked of a second source go to `doubled`.
+void AddWanted(const SourcedNames& names, SourcedNames& to, std::set<std::string>& doubled) {
   for (const auto& [name, source] : names) {
     const auto [at, is_new] = to.emplace(name, source);
-    if (!is_new && at->second != source)
-      MELTEMI_LOG(warn, "'{}' is asked of two sources: the one named first is used", name);
+    if (!is_new && at->second != source) doubled.insert(name);
   }
 }
 
@@ -234,17 +232,20 @@ StatusOr<std::vector<std::shared_ptr<ListenerSockets>>> Model::OpenSockets(
 
 void Model::UpdateWanted() {
   Wanted wanted;
+  std::set<std::string> doubled;
   for (const auto& [name, cluster] : clusters_) {
     const ClusterPlan& plan = *cluster.plan;
     if (!plan.endpoint_name.empty())
-      AddWanted({{plan.endpoint_name, plan.endpoint_source}}, wanted.endpoints);
-    AddWanted(plan.secret_sources(), wanted.secrets);
+      AddWanted({{plan.endpoint_name, plan.endpoint_source}}, wanted.endpoints, doubled);
+    AddWanted(plan.secret_sources(), wanted.secrets, doubled);
   }
   for (const auto& [name, listener] : listeners_) {
-    AddWanted(listener.plan->routes(), wanted.routes);
-    AddWanted(listener.plan->secret_sources(), wanted.secrets);
+    AddWanted(listener.plan->routes(), wanted.routes, doubled);
+    AddWanted(listener.plan->secret_sources(), wanted.secrets, doubled);
   }
   if (wanted == wanted_) return;
+  for (const std::string& name : doubled)
+    MELTEMI_LOG(warn, "'{}' is asked of two sources: the one named first is used", name);
   wanted_ = std::move(wanted);
   std::erase_if(assignments_,
                 [&](const auto& entry) { return !wanted_.endpoints.contains(entry.first); });
